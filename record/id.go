@@ -1,0 +1,63 @@
+package record
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+)
+
+// idLen is the number of letters after the prefix of an id: 16 bytes in base32.
+const idLen = 26
+
+var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// MessageID is the identity of a message that the server has numbered. It is
+// the same from every device of the account, after a re-install, and for a row
+// imported into another database file.
+func MessageID(account, conversation, serverID string) string {
+	return derive("m_", "tidemark message v1", account, conversation, serverID)
+}
+
+// LocalMessageID is the identity of a message that has no server id yet, or
+// never gets one. Shard is the identity of the database file (its salt in hex),
+// because row ids mean something only inside one file.
+func LocalMessageID(account, shard, table, localID, createTime string) string {
+	return derive("m_", "tidemark local message v1", account, shard, table, localID, createTime)
+}
+
+// RevisionID is the identity of one change of a captured message: the same
+// change of the same record to the same state is the same revision. State is
+// any unambiguous description of the new state.
+func RevisionID(of, change string, state ...string) string {
+	return derive("r_", "tidemark revision v1", append([]string{of, change}, state...)...)
+}
+
+// NewEventID returns a fresh random identity for an event: an event happened
+// once, on one device, and is never derived from content.
+func NewEventID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails, see crypto/rand
+	return "e_" + idEncoding.EncodeToString(b[:])
+}
+
+// derive hashes the domain and the fields, each preceded by its length as 32
+// bits big-endian so that no two lists of fields run together, and encodes the
+// first 16 bytes of the SHA-256.
+func derive(prefix, domain string, fields ...string) string {
+	var stack [256]byte
+	buf := appendField(stack[:0], domain)
+	for _, f := range fields {
+		buf = appendField(buf, f)
+	}
+	sum := sha256.Sum256(buf)
+	var out [2 + idLen]byte
+	copy(out[:], prefix)
+	idEncoding.Encode(out[2:], sum[:16])
+	return string(out[:])
+}
+
+func appendField(b []byte, s string) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+	return append(b, s...)
+}
