@@ -1,0 +1,235 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"tidemark/seal"
+)
+
+// How much of the backlog one data key covers.
+const (
+	keyMaxAge   = time.Hour
+	keyMaxBytes = 64 << 20
+)
+
+// How much one transaction takes: enough to share its syncs, little enough to keep
+// the commit of a single message short.
+const (
+	groupMaxBytes = 16 << 20
+	groupMax      = 256
+)
+
+type request struct {
+	id      seal.Lane
+	lane    *lane
+	records int
+	key     *seal.DataKey
+	payload []byte
+	counter uint32
+	cursors []Cursor
+	result  chan error
+}
+
+// sealRecords compresses and encrypts in the caller's goroutine, so that several
+// callers use several cores; only the place in the chain is the committer's.
+func (s *Spool) sealRecords(req *request, ndjson []byte) error {
+	key, err := s.dataKey(req.id, req.lane)
+	if err != nil {
+		return err
+	}
+	req.key = key
+	req.payload, req.counter, err = key.Seal(seal.Compress(ndjson))
+	if err != nil {
+		return err
+	}
+	if len(req.payload) > seal.MaxPayload {
+		return fmt.Errorf("batch of %d bytes sealed is larger than %d", len(req.payload), seal.MaxPayload)
+	}
+	return nil
+}
+
+func (s *Spool) dataKey(id seal.Lane, l *lane) (*seal.DataKey, error) {
+	l.keyMu.Lock()
+	defer l.keyMu.Unlock()
+	now := s.clock()
+	if k := l.key; k != nil && k.Sealed() < keyMaxBytes {
+		if age := now.Sub(k.Created); age >= 0 && age < keyMaxAge {
+			return k, nil
+		}
+	}
+	k, err := seal.NewDataKey(s.opts.Archive, s.opts.Identity.ID(), id, now)
+	if err != nil {
+		return nil, err
+	}
+	l.key = k
+	return k, nil
+}
+
+// commitLoop owns every write to the file. It takes the requests that are waiting
+// and commits them in one transaction.
+func (s *Spool) commitLoop() {
+	defer close(s.done)
+	for {
+		var group []*request
+		select {
+		case req := <-s.requests:
+			group = append(group, req)
+		case <-s.drained:
+			if err := s.shrink(); err != nil {
+				s.opts.Logger.Warn("spool could not be shrunk", "err", err)
+			}
+			continue
+		case <-s.quit:
+			return
+		}
+		size := len(group[0].payload)
+	gather:
+		for len(group) < groupMax && size < groupMaxBytes {
+			select {
+			case req := <-s.requests:
+				group = append(group, req)
+				size += len(req.payload)
+			default:
+				break gather
+			}
+		}
+		s.commit(group)
+	}
+}
+
+// change is what a transaction did, to be shown in memory only once it is durable.
+type change struct {
+	batches []*seal.Batch
+	heads   map[*lane]head
+	cursors []Cursor
+}
+
+// commit is the commit point of capture.
+//
+// Batches, chain heads, key headers and cursors go into one bbolt transaction, which
+// syncs its data pages and then its meta page. A crash before the meta page is durable
+// leaves the spool as it was, and the collector reads the same rows again; after it,
+// records and cursors are both there. Memory follows only then, so that what Peek,
+// Cursor and Wait show is always durable.
+func (s *Spool) commit(group []*request) {
+	var done change
+	admitted := s.admit(group)
+	s.dbMu.RLock()
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		done = change{heads: map[*lane]head{}}
+		for _, req := range admitted {
+			if err := s.put(tx, req, &done); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	s.dbMu.RUnlock()
+	if err != nil {
+		err = fmt.Errorf("commit to spool: %w", err)
+	} else {
+		s.show(&done)
+	}
+	for _, req := range admitted {
+		req.result <- err
+	}
+}
+
+// admit answers the requests that the quota refuses and returns the others.
+func (s *Spool) admit(group []*request) []*request {
+	s.mu.Lock()
+	pending := s.pending
+	s.mu.Unlock()
+	admitted := group[:0:0]
+	for _, req := range group {
+		if n := int64(len(req.payload)); n > 0 && pending+n > s.opts.MaxBytes {
+			req.result <- fmt.Errorf("append %d bytes to the %d waiting, of %d allowed: %w", n, pending, s.opts.MaxBytes, ErrFull)
+			continue
+		} else {
+			pending += n
+		}
+		admitted = append(admitted, req)
+	}
+	return admitted
+}
+
+func (s *Spool) put(tx *bbolt.Tx, req *request, done *change) error {
+	if req.records > 0 {
+		h, ok := done.heads[req.lane]
+		if !ok {
+			s.mu.Lock()
+			h = req.lane.head
+			s.mu.Unlock()
+		}
+		keys := tx.Bucket(keysBucket)
+		keyName := append(append([]byte{}, byte(req.id)), req.key.ID[:]...)
+		var carried []byte
+		if keys.Get(keyName) == nil {
+			carried = req.key.Header
+		}
+		b, err := seal.NewBatch(s.opts.Identity, seal.Header{
+			Lane: req.id, Device: s.opts.Identity.ID(), Key: req.key.ID, Seq: h.seq + 1, Sealed: s.clock(),
+			Records: uint32(req.records), Counter: req.counter, Previous: h.hash,
+		}, carried, req.payload)
+		if err != nil {
+			return err
+		}
+		seq := binary.BigEndian.AppendUint64(nil, b.Seq)
+		if err := tx.Bucket(lanesBucket).Bucket(req.lane.name).Put(seq, b.Raw); err != nil {
+			return err
+		}
+		if err := keys.Put(keyName, append(seq, req.key.Header...)); err != nil {
+			return err
+		}
+		h.seq, h.hash = b.Seq, b.Hash()
+		done.heads[req.lane] = h
+		done.batches = append(done.batches, b)
+		if err := tx.Bucket(headsBucket).Put(req.lane.name, h.encode()); err != nil {
+			return err
+		}
+	}
+	bucket := tx.Bucket(cursorsBucket)
+	for _, c := range req.cursors {
+		var err error
+		switch {
+		case c.Key == "":
+			err = errors.New("cursor without a key")
+		case c.Value == nil:
+			err = bucket.Delete([]byte(c.Key))
+		default:
+			err = bucket.Put([]byte(c.Key), c.Value)
+		}
+		if err != nil {
+			return err
+		}
+		done.cursors = append(done.cursors, c)
+	}
+	return nil
+}
+
+// show brings memory up to what the transaction made durable.
+func (s *Spool) show(done *change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range done.batches {
+		s.count(s.lanes[b.Lane], b.Header, len(b.Raw))
+	}
+	for l, h := range done.heads {
+		l.head = h
+		l.stats.Seq = h.seq
+		close(l.appended)
+		l.appended = make(chan struct{})
+	}
+	for _, c := range done.cursors {
+		if c.Value == nil {
+			delete(s.cursors, c.Key)
+		} else {
+			s.cursors[c.Key] = append([]byte{}, c.Value...)
+		}
+	}
+}
