@@ -1,0 +1,262 @@
+package chat
+
+import (
+	"container/heap"
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"tidemark/simulator/account"
+)
+
+// ChatOptions say how Chat talks.
+type ChatOptions struct {
+	Seed        uint64
+	Rate        float64       // messages per second on average; 0 is as fast as it goes
+	Count       int           // stop after so many messages; 0 means no such limit
+	For         time.Duration // stop after so long; 0 means no such limit
+	Recall      float64       // part of the messages that are recalled
+	RecallAfter time.Duration // how long after the message; 0 means 1 to 20 s
+	Compress    float64       // part of the rows that are compressed: half at once, half later
+}
+
+// Stats counts what Chat did.
+type Stats struct {
+	Messages, Recalls, ServerIDs, Recompressed int
+}
+
+// How the client and its server behave, where the seed leaves it to the clock.
+const (
+	answerMin, answerMax     = 100 * time.Millisecond, 400 * time.Millisecond
+	recallMin, recallMax     = time.Second, 20 * time.Second
+	compressMin, compressMax = 2 * time.Second, 6 * time.Second
+	sessionEvery             = 500 * time.Millisecond
+	// At the end, what is due within this time is still awaited: every server answer,
+	// and the recalls and compressions that are near.
+	lingers = time.Second
+)
+
+// Chat talks until a limit is reached or ctx ends, then finishes what is nearly due.
+// The end of ctx is not an error.
+func (c *Client) Chat(ctx context.Context, o ChatOptions) (Stats, error) {
+	seed := o.Seed + c.spoken()
+	l := &live{Client: c, ChatOptions: o, pace: generator(seed, streamPace)}
+	l.speaker = newSpeaker(generator(seed, streamTexts), c.acct.Name, c.convs, o.Compress, o.Recall)
+	start := time.Now()
+	if err := l.adopt(start); err != nil {
+		return l.stats, err
+	}
+	end := time.Time{}
+	if o.For > 0 {
+		end = start.Add(o.For)
+	}
+	l.at(start.Add(sessionEvery), l.sessionsDue)
+	next := start
+	for o.Count == 0 || l.stats.Messages < o.Count {
+		due := next
+		if len(l.due) > 0 && l.due[0].when.Before(next) {
+			due = l.due[0].when
+		}
+		if !end.IsZero() && !due.Before(end) {
+			sleep(ctx, time.Until(end))
+			break
+		}
+		if !sleep(ctx, time.Until(due)) {
+			break
+		}
+		if err := l.runDue(time.Now()); err != nil {
+			return l.stats, err
+		}
+		if now := time.Now(); !next.After(now) {
+			if err := l.speak(now); err != nil {
+				return l.stats, err
+			}
+			next = l.after(next, now)
+		}
+	}
+	return l.stats, l.finish(time.Now().Add(lingers))
+}
+
+// spoken differs for each state of the account, so that a client that goes on with
+// the same seed says something new under new server ids, as a server would see to.
+func (c *Client) spoken() (n uint64) {
+	for _, conv := range c.convs {
+		n += uint64(conv.lastSeq)
+	}
+	return n
+}
+
+// sleep waits for d or ctx, and reports whether ctx is still going.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// live is one run of Chat.
+type live struct {
+	*Client
+	ChatOptions
+	speaker *speaker
+	pace    *rand.Rand // times
+	due     agenda
+	stats   Stats
+}
+
+// after is when the message after the one planned for last is due.
+func (l *live) after(last, now time.Time) time.Time {
+	if l.Rate <= 0 {
+		return now
+	}
+	mean := float64(time.Second) / l.Rate
+	next := last.Add(time.Duration(min(l.pace.ExpFloat64(), 5) * mean))
+	if behind := now.Add(-time.Second); next.Before(behind) { // too slow for the rate: forget the debt
+		return behind
+	}
+	return next
+}
+
+func (l *live) between(lo, hi time.Duration) time.Duration {
+	return lo + time.Duration(l.pace.Int64N(int64(hi-lo)))
+}
+
+// speak says the next message and plans what follows from it.
+func (l *live) speak(now time.Time) error {
+	m := l.speaker.next()
+	m.known = !m.self
+	m.stamp(now.Unix())
+	if err := l.say(m); err != nil {
+		return err
+	}
+	l.stats.Messages++
+	committed := time.Now()
+	if m.self {
+		l.planAnswer(m, committed)
+	}
+	if m.packLater {
+		l.at(committed.Add(l.between(compressMin, compressMax)), func(time.Time) error {
+			l.stats.Recompressed++
+			return l.compress(m)
+		})
+	}
+	if m.recall {
+		wait := l.between(recallMin, recallMax)
+		if l.RecallAfter > 0 {
+			wait = l.RecallAfter
+		}
+		l.at(committed.Add(wait), func(now time.Time) error { return l.recallDue(m, now) })
+	}
+	return nil
+}
+
+// recallDue recalls m, once the server knows it.
+func (l *live) recallDue(m *message, now time.Time) error {
+	if !m.known {
+		l.at(now.Add(answerMin), func(now time.Time) error { return l.recallDue(m, now) })
+		return nil
+	}
+	l.stats.Recalls++
+	return l.takeBack(m, l.pace)
+}
+
+func (l *live) planAnswer(m *message, from time.Time) {
+	l.at(from.Add(l.between(answerMin, answerMax)), func(time.Time) error {
+		l.stats.ServerIDs++
+		return l.confirm(m)
+	})
+}
+
+func (l *live) sessionsDue(now time.Time) error {
+	l.at(now.Add(sessionEvery), l.sessionsDue)
+	return l.writeSessions()
+}
+
+// adopt takes over own messages that an earlier client left without the server's answer.
+func (l *live) adopt(now time.Time) error {
+	for _, conv := range l.convs {
+		if !conv.created {
+			continue
+		}
+		rows, err := l.acct.Message.Query(`SELECT local_id, sort_seq, create_time, message_content, WCDB_CT_message_content, source
+			FROM `+conv.table+` WHERE server_id = 0 AND local_type = ? AND status = ?`, typeText, statusSending)
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			m := &message{conv: conv, self: true, sender: l.acct.Name, serverID: l.pace.Int64N(1<<63-1) + 1}
+			var content []byte
+			var mark *int64
+			if err := rows.Scan(&m.localID, &m.sortSeq, &m.createTime, &content, &mark, &m.source); err != nil {
+				rows.Close()
+				return err
+			}
+			if mark != nil && *mark == account.CompressZstd {
+				if content, err = l.unzstd.DecodeAll(content, nil); err != nil {
+					rows.Close()
+					return err
+				}
+			}
+			m.text = string(content)
+			l.planAnswer(m, now)
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runDue does what is due at now.
+func (l *live) runDue(now time.Time) error {
+	for len(l.due) > 0 && !l.due[0].when.After(now) {
+		e := heap.Pop(&l.due).(event)
+		if err := e.do(now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish does what is due until end, each at its time, and leaves the rest undone.
+func (l *live) finish(end time.Time) error {
+	for len(l.due) > 0 && !l.due[0].when.After(end) {
+		time.Sleep(time.Until(l.due[0].when))
+		if err := l.runDue(time.Now()); err != nil {
+			return err
+		}
+	}
+	return l.writeSessions()
+}
+
+// event is something to do at a time.
+type event struct {
+	when time.Time
+	do   func(now time.Time) error
+}
+
+func (l *live) at(when time.Time, do func(time.Time) error) {
+	heap.Push(&l.due, event{when, do})
+}
+
+// agenda is a heap of events.
+type agenda []event
+
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a agenda) Less(i, j int) bool { return a[i].when.Before(a[j].when) }
+func (a *agenda) Push(x any)        { *a = append(*a, x.(event)) }
+func (a *agenda) Pop() any {
+	old := *a
+	e := old[len(old)-1]
+	old[len(old)-1] = event{}
+	*a = old[:len(old)-1]
+	return e
+}

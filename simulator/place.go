@@ -1,0 +1,100 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"tidemark/simulator/account"
+	"tidemark/simulator/chat"
+	"tidemark/simulator/writer"
+)
+
+// placing is the flags that name an account, shared by make and chat.
+type placing struct {
+	place   account.Place
+	seed    uint64
+	key     string
+	keysOut string
+	oracle  string
+}
+
+func (p *placing) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&p.place.Root, "root", "", "the xwechat_files folder (required)")
+	f.StringVar(&p.place.Name, "account", "wxid_tide", "username of the account's owner")
+	f.StringVar(&p.place.Suffix, "suffix", "1a2b", "what the account folder's name ends with, after an underscore")
+	f.Uint64Var(&p.seed, "seed", 1, "decides people, texts and, unless --key is given, the key")
+	f.StringVar(&p.key, "key", "", "account key, 64 hexadecimal digits (default: from the seed)")
+	f.StringVar(&p.keysOut, "keys-out", "", "add the account's key to this file")
+	f.StringVar(&p.oracle, "oracle", "", "append every committed change to this file")
+	cmd.MarkFlagRequired("root")
+}
+
+// accountKey is the key given, or the seed's.
+func (p *placing) accountKey() (writer.Key, error) {
+	if p.key != "" {
+		return writer.ParseKey(p.key)
+	}
+	return writer.Key(sha256.Sum256(fmt.Appendf(nil, "simulator account key %s %d", p.place.Name, p.seed))), nil
+}
+
+// keyFile is the agent's format of a file of keys.
+type keyFile struct {
+	V        int        `json:"v"`
+	Accounts []keyEntry `json:"accounts"`
+}
+
+type keyEntry struct {
+	Account string `json:"account"`
+	Key     string `json:"key"`
+}
+
+// writeKey puts the account's key into the --keys-out file, beside those of other
+// accounts. The file appears whole or not at all.
+func (p *placing) writeKey(key writer.Key) error {
+	if p.keysOut == "" {
+		return nil
+	}
+	var kf keyFile
+	b, err := os.ReadFile(p.keysOut)
+	if err == nil {
+		err = json.Unmarshal(b, &kf)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read keys file: %w", err)
+	}
+	kf.V = 1
+	kf.Accounts = slices.DeleteFunc(kf.Accounts, func(e keyEntry) bool { return e.Account == p.place.Name })
+	kf.Accounts = append(kf.Accounts, keyEntry{p.place.Name, key.Hex()})
+	if b, err = json.Marshal(kf); err != nil {
+		return fmt.Errorf("write keys file: %w", err)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(p.keysOut), ".keys-*") // made with mode 0600
+	if err != nil {
+		return fmt.Errorf("write keys file: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(append(b, '\n'))
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), p.keysOut)
+	}
+	if err != nil {
+		return fmt.Errorf("write keys file: %w", err)
+	}
+	return nil
+}
+
+// population makes a new account's people from the seed.
+func (p *placing) population(people, rooms int) func() ([]account.Person, []account.Room) {
+	return func() ([]account.Person, []account.Room) {
+		return account.Population(chat.People(p.seed), p.place.Name, people, rooms)
+	}
+}
