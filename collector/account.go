@@ -1,0 +1,405 @@
+package collector
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"tidemark/collector/discover"
+	"tidemark/collector/sqlcipher"
+	"tidemark/collector/wechat"
+	"tidemark/record"
+	"tidemark/spool"
+)
+
+// account is one account folder. It belongs to the goroutine of the pass.
+type account struct {
+	c    *Collector
+	disc discover.Account
+	id   string // username
+	name string
+	gone bool // the folder is not found any more
+
+	keys     []sqlcipher.Key // what the sources gave at the last pass
+	contacts wechat.Contacts
+	hashes   map[string]string // table hash -> username, of all usernames met so far
+	learned  map[string]bool   // usernames that are in hashes
+	people   *database         // contact/contact.db
+	sessions *database         // session/session.db
+	shards   map[string]*shard // message databases, by file
+
+	named    map[string]*namedState // by file, "" for the account: what an event has named
+	found    map[string]namedState  // by file: this pass's state, kept while it lasts
+	lastRead time.Time
+
+	messages, revisions int64
+}
+
+// database is one encrypted file of the account, besides what shard adds.
+type database struct {
+	file string // relative to db_storage, forward slashes
+	db   *sqlcipher.DB
+	mark sqlcipher.Mark
+}
+
+const accountFile = "" // the state of the account as a whole
+
+func newAccount(c *Collector, d discover.Account) *account {
+	a := &account{
+		c: c, disc: d, id: d.ID, contacts: wechat.Contacts{}, hashes: map[string]string{}, learned: map[string]bool{}, shards: map[string]*shard{},
+		named: map[string]*namedState{}, found: map[string]namedState{},
+	}
+	return a
+}
+
+func (a *account) folder() string { return short(a.disc.Path) }
+
+func (a *account) open(file string) *database {
+	db, err := sqlcipher.Open(filepath.Join(a.disc.DBDir, filepath.FromSlash(file)), sqlcipher.Options{
+		Keys: func([16]byte) []sqlcipher.Key { return a.keys }, Derived: a.c.derived, Logger: a.c.log,
+	})
+	if err != nil {
+		panic(err) // only for an empty path or parameter sets of our own making
+	}
+	return &database{file: file, db: db}
+}
+
+func (a *account) close() {
+	for _, s := range a.shards {
+		s.db.Close()
+	}
+	for _, d := range []*database{a.people, a.sessions} {
+		if d != nil {
+			d.db.Close()
+		}
+	}
+}
+
+// announce records an account that was never seen before, and restores the states
+// that events have named.
+func (a *account) announce(ctx context.Context) error {
+	prefix := "s/" + a.folder() + "/"
+	err := a.c.opts.Spool.Cursors(prefix, func(key string, value []byte) error {
+		var n namedState
+		if json.Unmarshal(value, &n) == nil {
+			a.named[strings.TrimPrefix(key, prefix)] = &n
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	key := "a/" + a.folder()
+	if known, err := a.c.opts.Spool.Cursor(key); err != nil || known != nil {
+		return err
+	}
+	if !a.c.opts.Scope.Accounts.In(a.id) {
+		return nil
+	}
+	e := a.c.event(record.EventAccountFound, record.SeverityInfo)
+	e.Account, e.Client = a.party(), a.client()
+	return a.c.emit(ctx, []*record.Record{e}, spool.Cursor{Key: key, Value: []byte{1}})
+}
+
+func (a *account) party() *record.Party { return &record.Party{ID: a.id, Name: a.name} }
+
+func (a *account) client() *record.Client {
+	return &record.Client{App: a.disc.App, Generation: a.disc.Generation, OS: a.disc.OS}
+}
+
+// folders lists the folders whose files the client writes.
+func (a *account) folders() []string {
+	return []string{
+		filepath.Dir(a.disc.Path), a.disc.DBDir, filepath.Join(a.disc.DBDir, "message"),
+		filepath.Join(a.disc.DBDir, "contact"), filepath.Join(a.disc.DBDir, "session"),
+	}
+}
+
+// pass reads what is new in every database of the account. Its error is the
+// spool's or the context's.
+func (a *account) pass(ctx context.Context, look bool) error {
+	if !a.c.opts.Scope.Accounts.In(a.id) {
+		a.found = map[string]namedState{}
+		return a.settle(ctx, accountFile, StateExcluded, nil)
+	}
+	if a.gone {
+		return a.settle(ctx, accountFile, StateGone, nil)
+	}
+	if look {
+		usable, err := a.refreshKeys(ctx)
+		if err != nil || !usable {
+			return err
+		}
+		if err := a.list(ctx); err != nil {
+			return err
+		}
+	}
+	if len(a.keys) == 0 {
+		return nil
+	}
+	if err := a.readPeople(ctx); err != nil {
+		return err
+	}
+	current := true
+	for _, file := range sortedKeys(a.shards) {
+		s := a.shards[file]
+		err := s.pass(ctx)
+		if errors.Is(err, errDatabase) {
+			current = false
+			err = a.settle(ctx, file, stateOf(err), err)
+		} else if err == nil {
+			err = a.settle(ctx, file, s.state(), nil)
+		} else if errors.Is(err, spool.ErrFull) {
+			a.note(file, StateSpoolFull, "")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if current {
+		a.lastRead = a.c.now()
+	}
+	return nil
+}
+
+// refreshKeys asks the sources. Without any key the account is blind, which is said
+// once; nothing else is tried.
+func (a *account) refreshKeys(ctx context.Context) (usable bool, err error) {
+	keys, err := a.c.opts.Keys.Keys(ctx, a.id)
+	if err == nil && len(keys) == 0 && a.disc.Alternative != "" {
+		keys, err = a.c.opts.Keys.Keys(ctx, a.disc.Alternative)
+	}
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err != nil && len(a.keys) == 0 {
+		return false, a.settle(ctx, accountFile, StateNoSource, err)
+	}
+	if err != nil {
+		a.c.log.Warn("key source failed, going on with the keys known", "source", a.disc.Path, "err", err)
+		return true, nil
+	}
+	a.keys = keys
+	if len(keys) == 0 {
+		return false, a.settle(ctx, accountFile, StateKeyMissing, nil)
+	}
+	return true, a.settle(ctx, accountFile, StateCurrent, nil)
+}
+
+// messageFile is a shard's name. Full text indexes and backup material beside them
+// are none.
+var messageFile = regexp.MustCompile(`^(biz_)?message_[0-9]+\.db$`)
+
+// list finds the account's databases. A shard appears while the client runs; one
+// that is gone stays on the list, as gone.
+func (a *account) list(ctx context.Context) error {
+	if a.people == nil {
+		a.people, a.sessions = a.open("contact/contact.db"), a.open("session/session.db")
+	}
+	entries, err := os.ReadDir(filepath.Join(a.disc.DBDir, "message"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // a client that has not written a message yet
+	}
+	if err := a.settle(ctx, "message", stateOf(err), err); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if file := "message/" + e.Name(); messageFile.MatchString(e.Name()) && a.shards[file] == nil {
+			a.shards[file] = newShard(a, a.open(file))
+		}
+	}
+	return nil
+}
+
+// readPeople reads names again when their databases changed. Without them messages
+// are captured all the same, under usernames.
+func (a *account) readPeople(ctx context.Context) error {
+	contacts, usernames := a.contacts, wechat.Contacts{}
+	read := []struct {
+		d  *database
+		fn func(*sqlcipher.View) error
+	}{
+		{a.people, func(v *sqlcipher.View) (err error) { contacts, err = wechat.ReadContacts(v); return err }},
+		{a.sessions, func(v *sqlcipher.View) error { clear(usernames); return wechat.ReadSessions(v, usernames) }},
+	}
+	for _, r := range read {
+		err := r.d.view(ctx, r.fn)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, errUnchanged):
+			continue
+		case errors.Is(err, fs.ErrNotExist):
+			continue // not every account has one; names are missing, no message is
+		case err == nil && r.d == a.people:
+			a.contacts, a.name = contacts, contacts[a.id]
+		}
+		if err := a.settle(ctx, r.d.file, stateOf(err), err); err != nil {
+			return err
+		}
+	}
+	for _, m := range []wechat.Contacts{a.contacts, usernames} {
+		for username := range m {
+			a.learn(username)
+		}
+	}
+	return nil
+}
+
+// learn makes a username known to the resolution of tables.
+func (a *account) learn(username string) {
+	if !a.learned[username] {
+		a.learned[username] = true
+		a.hashes[wechat.Hash(username)] = username
+	}
+}
+
+var errUnchanged = errors.New("nothing was committed since the last read")
+
+// view runs fn on a snapshot if the database changed since the last time, and
+// returns errUnchanged otherwise.
+func (d *database) view(ctx context.Context, fn func(*sqlcipher.View) error) error {
+	if changed, err := d.db.Changed(ctx, d.mark); err != nil {
+		return err
+	} else if !changed {
+		return errUnchanged
+	}
+	var mark sqlcipher.Mark
+	err := sqlcipher.Retry(ctx, attempts, func() error {
+		return d.db.View(ctx, func(v *sqlcipher.View) error {
+			mark = v.Commit()
+			return fn(v)
+		})
+	})
+	if err == nil {
+		d.mark = mark
+	}
+	return err
+}
+
+// attempts is how often a small read is repeated within a pass before the database
+// counts as moving; the next pass tries again.
+const attempts = 20
+
+// settle takes a file's state at this pass. A state that names an event becomes a
+// record when it begins, and another when it ends.
+func (a *account) settle(ctx context.Context, file string, s State, cause error) error {
+	a.note(file, s, causeOf(cause))
+	was := a.named[file]
+	info := states[s]
+	if was != nil && was.State == s || was == nil && info.event == "" {
+		return nil
+	}
+	if a.c.now().Sub(a.found[file].Since) < info.patience {
+		return nil // a client that is about to create its database leaves it so for a moment
+	}
+	var events []*record.Record
+	key := "s/" + a.folder() + "/" + file
+	cursor := spool.Cursor{Key: key}
+	if was != nil {
+		e := a.c.event(record.EventRecovered, record.SeverityInfo)
+		e.Of, e.Since = was.Event, was.Since
+		e.Detail = map[string]string{"state": string(was.State)}
+		events = append(events, e)
+	}
+	var now *namedState
+	if info.event != "" {
+		e := a.c.event(info.event, info.severity)
+		e.Since = a.found[file].Since
+		e.Detail = map[string]string{"state": string(s)}
+		if d := causeOf(cause); d != "" {
+			e.Detail["cause"] = d
+		}
+		now = &namedState{State: s, Since: e.Since, Event: e.ID, Detail: e.Detail["cause"]}
+		cursor = now.cursor(key)
+		events = append(events, e)
+	}
+	for _, e := range events {
+		e.Account, e.Client = a.party(), a.client()
+		if file != accountFile {
+			e.Detail["file"] = file
+		}
+	}
+	if err := a.c.emit(ctx, events, cursor); err != nil {
+		return err
+	}
+	if now == nil {
+		delete(a.named, file)
+		a.c.log.Info("database recovered", "source", a.disc.Path, "db", file, "state", s)
+		return nil
+	}
+	a.named[file] = now
+	a.c.log.Warn("database is not captured", "source", a.disc.Path, "db", file, "state", s, "err", causeOf(cause))
+	return nil
+}
+
+// note keeps a state for Status, with the time it began.
+func (a *account) note(file string, s State, detail string) {
+	if was, ok := a.found[file]; ok && was.State == s {
+		was.Detail = detail
+		a.found[file] = was
+		return
+	}
+	since := a.c.now()
+	if n := a.named[file]; n != nil && n.State == s {
+		since = n.Since
+	}
+	a.found[file] = namedState{State: s, Since: since, Detail: detail}
+}
+
+func (a *account) status() AccountStatus {
+	out := AccountStatus{
+		Account: a.id, Name: a.name, Generation: a.disc.Generation, Path: a.disc.Path, State: StateCurrent,
+		LastRead: a.lastRead, Messages: a.messages, Revisions: a.revisions,
+	}
+	captured, shards := false, 0
+	worst := -1
+	for _, file := range sortedKeys(a.found) {
+		f := a.found[file]
+		if file != accountFile && file != "message" || states[f.State].severity != record.SeverityInfo {
+			out.Databases = append(out.Databases, DatabaseStatus{File: file, State: f.State, Since: f.Since, Detail: f.Detail})
+		}
+		if a.shards[file] != nil {
+			shards++
+			captured = captured || states[f.State].severity != record.SeverityBlind
+		}
+		if rank := states[f.State].rank; rank > worst {
+			worst, out.State, out.Since = rank, f.State, f.Since
+		}
+	}
+	out.Severity = states[out.State].severity
+	if out.Severity == record.SeverityBlind && captured {
+		out.Severity = record.SeverityDegraded // one file of several
+	}
+	if shards > 0 && !captured {
+		out.Severity = record.SeverityBlind
+	}
+	return out
+}
+
+// causeOf gives an error's text for records and status. The errors of this program
+// hold paths, sizes and reasons, never content or keys.
+func causeOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return cause(err)
+}
+
+func cause(err error) string {
+	s := strings.ReplaceAll(err.Error(), "\n", "; ")
+	return s[:min(len(s), 300)]
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	return slices.SortedFunc(maps.Keys(m), cmp.Compare[string])
+}

@@ -1,0 +1,76 @@
+package collector_test
+
+import (
+	"context"
+	"os"
+	"sync/atomic"
+	"testing"
+
+	"tidemark/collector"
+	"tidemark/collector/discover"
+	"tidemark/collector/simtest"
+	"tidemark/seal"
+	"tidemark/spool"
+)
+
+// sink takes records and forgets them: what is measured is the collector alone.
+type sink struct{ records, bytes atomic.Int64 }
+
+func (s *sink) Append(_ context.Context, _ seal.Lane, r spool.Records, _ ...spool.Cursor) error {
+	s.records.Add(int64(r.Count))
+	s.bytes.Add(int64(len(r.NDJSON)))
+	return nil
+}
+func (s *sink) Cursor(string) ([]byte, error)                    { return nil, nil }
+func (s *sink) Cursors(string, func(string, []byte) error) error { return nil }
+
+// world is the account of TIDEMARK_BENCH_DIR, as the simulator's make left it, or a
+// small one made now.
+func benchWorld(b *testing.B) *simtest.World {
+	w := simtest.New(b)
+	if dir := os.Getenv("TIDEMARK_BENCH_DIR"); dir != "" {
+		w.Use(dir)
+	} else {
+		w.Make(100_000, 100)
+	}
+	return w
+}
+
+// BenchmarkHistory reads an account's whole history: decrypt, verify, decode, write
+// records. "sink" drops the records, "spool" seals and commits them.
+func BenchmarkHistory(b *testing.B) {
+	w := benchWorld(b)
+	b.Run("sink", func(b *testing.B) {
+		for b.Loop() {
+			var s sink
+			history(b, w, &s, seal.NewIdentity())
+			b.ReportMetric(float64(s.records.Load())/b.Elapsed().Seconds()*float64(b.N), "rows/s")
+			b.ReportMetric(float64(s.bytes.Load())/float64(s.records.Load()), "B/row")
+		}
+	})
+	b.Run("spool", func(b *testing.B) {
+		for b.Loop() {
+			d := newDevice(b, w)
+			history(b, w, d.spool, d.id)
+			b.StopTimer()
+			st, _ := d.spool.Stats()
+			b.ReportMetric(float64(st.Bytes)/float64(st.Lanes["messages"].Records), "sealedB/row")
+			b.StartTimer()
+		}
+	})
+}
+
+func history(b *testing.B, w *simtest.World, s collector.Spool, id *seal.Identity) {
+	keys := &keyring{}
+	keys.set(w.Key())
+	c, err := collector.New(collector.Options{
+		Device: id.ID(), Secret: id.Secret("digest"), Spool: s, Keys: keys,
+		Find: func() ([]discover.Account, []discover.Problem) { return only(w.Root) },
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := c.Once(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}

@@ -1,0 +1,137 @@
+package collector
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"tidemark/record"
+	"tidemark/spool"
+)
+
+// What the collector keeps in the spool, under keys that begin with a letter:
+//
+//	t/<database>/<table hash>             the greatest row id captured
+//	w/<database>/<table hash>/<row id>    a row that may still change: digest and record
+//	s/<account folder>/<file>             a state that an event has named
+//	a/<account folder>                    the account has been reported
+//	f/<account folder>/<file>             the identity of the database last read there
+//	h                                     when capture began, for history: none
+//
+// A database is named by a digest of its folder, file and salt, so that a cursor
+// never counts for another file; row ids are 16 hex digits. Nothing here holds
+// content: digests of rows are keyed with a secret of the device.
+
+// short names a thing by the first 8 bytes of a SHA-256, in hex.
+func short(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:8])
+}
+
+func tableKey(database, hash string) string { return "t/" + database + "/" + hash }
+func windowKey(database, hash string, id int64) string {
+	return fmt.Sprintf("w/%s/%s/%016x", database, hash, uint64(id))
+}
+
+func encodeID(id int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
+
+func decodeID(b []byte) (int64, error) {
+	if len(b) != 8 {
+		return 0, fmt.Errorf("cursor of %d bytes", len(b))
+	}
+	return int64(binary.BigEndian.Uint64(b)), nil
+}
+
+// digest tells whether a row still means the same. It is keyed, so it says nothing
+// to whoever holds the spool alone.
+type digest [8]byte
+
+// windowRow is a captured row that may still change.
+type windowRow struct {
+	digest  digest
+	record  string // id of its message record
+	created int64  // seconds, the client's clock
+	server  bool   // has a server id
+	system  bool   // is a notice
+	pages   []uint32
+}
+
+// encode: version 1, key check (4), digest (8), created (8), flags, record id.
+func (w *windowRow) encode(check [4]byte) []byte {
+	b := append([]byte{1}, check[:]...)
+	b = append(b, w.digest[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(w.created))
+	var flags byte
+	if w.server {
+		flags |= 1
+	}
+	if w.system {
+		flags |= 2
+	}
+	return append(append(b, flags), w.record...)
+}
+
+// decodeWindowRow reads a row; ours is false when it was made with another device
+// secret, so that its digest can be compared with nothing.
+func decodeWindowRow(b []byte, check [4]byte) (w *windowRow, ours bool, err error) {
+	if len(b) < 23 || b[0] != 1 {
+		return nil, false, fmt.Errorf("window row of %d bytes", len(b))
+	}
+	w = &windowRow{
+		digest: digest(b[5:13]), created: int64(binary.BigEndian.Uint64(b[13:])),
+		server: b[21]&1 != 0, system: b[21]&2 != 0, record: string(b[22:]),
+	}
+	return w, [4]byte(b[1:5]) == check, nil
+}
+
+// digester makes keyed digests; it belongs to one goroutine.
+type digester struct {
+	secret []byte
+	buf    []byte
+}
+
+func (d *digester) check() [4]byte {
+	m := hmac.New(sha256.New, d.secret)
+	m.Write([]byte("check"))
+	return [4]byte(m.Sum(nil)[:4])
+}
+
+// row digests what a row means: its type, sender, server id and content, without
+// delivery counters and without how the content is compressed.
+func (d *digester) row(r *record.Record, serverID int64, content []byte) digest {
+	b := append(d.buf[:0], d.secret...)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Native.Type))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Native.Subtype))
+	b = binary.BigEndian.AppendUint64(b, uint64(serverID))
+	sender := ""
+	if r.Sender != nil {
+		sender = r.Sender.ID
+	}
+	b = binary.BigEndian.AppendUint32(b, uint32(len(sender)))
+	b = append(b, sender...)
+	b = append(b, content...)
+	d.buf = b
+	// SHA-256 of secret and message: only eight bytes of it are kept, so the length
+	// extension that HMAC guards against has nothing to extend.
+	sum := sha256.Sum256(b)
+	return digest(sum[:8])
+}
+
+// namedState is a state that an event has named, so that its end can be recorded
+// too, after a restart as well.
+type namedState struct {
+	State  State     `json:"state"`
+	Since  time.Time `json:"since"`
+	Event  string    `json:"event"` // id of the event record
+	Detail string    `json:"detail,omitempty"`
+}
+
+func (n *namedState) cursor(key string) spool.Cursor {
+	b, _ := json.Marshal(n) // plain data, cannot fail
+	return spool.Cursor{Key: key, Value: b}
+}

@@ -1,0 +1,235 @@
+package collector
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"tidemark/collector/sqlcipher"
+	"tidemark/collector/wechat"
+	"tidemark/record"
+)
+
+// batch is what one snapshot gave: records and the changes of cursors that go with
+// them. Nothing in it counts before the snapshot has proved valid.
+type batch struct {
+	at     time.Time // of capture
+	mark   sqlcipher.Mark
+	ndjson []byte
+	count  int
+
+	messages, revisions int
+
+	tables    []*tableChange
+	recreated []*table // tables whose ids went down; nothing else was read then
+
+	history bool // too much for one snapshot: work says what there is
+	work    []work
+	rows    int64
+}
+
+// tableChange is how a table's capture moves on.
+type tableChange struct {
+	table   *table
+	cursor  int64
+	rows    map[int64]*windowRow
+	expired []int64
+	scanned int64 // rows looked at
+	first   int64 // id of the first of them
+}
+
+// reader reads tables of one snapshot into a batch. It belongs to one goroutine.
+type reader struct {
+	s         *shard
+	b         *batch
+	notBefore int64
+	oldest    int64 // rows sent before are past the window
+	digests   digester
+	columns   []string
+	row       record.Row
+	account   *record.Party
+	client    *record.Client
+	source    record.Source
+	device    string
+	trace     bool // note the pages of rows: live passes only
+	all       bool // take rows before the cursor for new ones: they are a hole's
+}
+
+func (s *shard) newReader(b *batch) *reader {
+	return &reader{
+		s: s, b: b, notBefore: s.a.c.notBefore(), oldest: b.at.Add(-windowAge).Unix(), digests: digester{secret: s.a.c.opts.Secret},
+		account: s.a.party().Freeze(), client: s.a.client(), source: record.Source{File: s.file}, device: s.a.c.opts.Device.String(), trace: true,
+	}
+}
+
+// table reads one table's work: captured rows to look at again, then new ones, in
+// the order of ids, at most limit rows.
+func (r *reader) table(v *sqlcipher.View, w work, limit int64) error {
+	if err := r.s.same(v); err != nil {
+		return err
+	}
+	change := &tableChange{table: w.table, cursor: w.cursor, rows: map[int64]*windowRow{}}
+	rows := &wechat.Rows{
+		Owner: r.s.a.id, Conversation: r.s.conversation(w.table), Names: r.s.names,
+		Name: func(username string) string { return r.s.a.contacts[username] },
+	}
+	r.source.Table = w.Name
+	if !slices.Equal(r.columns, w.Columns) {
+		r.columns, r.row = w.Columns, record.NewRow(w.Columns)
+	}
+	ranges := w.ranges
+	if w.upTo > 0 {
+		// New rows end on the page where the last captured ones stand: one search.
+		if n := len(ranges); n > 0 && w.cursor-ranges[n-1].to <= 8 {
+			ranges[n-1].to = w.upTo
+		} else {
+			ranges = append(ranges, idRange{w.cursor + 1, w.upTo})
+		}
+	}
+	// Attached first: when a page turns out damaged, what came before it counts.
+	r.b.tables = append(r.b.tables, change)
+	for _, span := range ranges {
+		if err := r.span(v, w.table, change, rows, span, limit); err != nil {
+			return err
+		}
+	}
+	change.expire(r.oldest)
+	return nil
+}
+
+// span reads the rows of one range of ids.
+func (r *reader) span(v *sqlcipher.View, t *table, change *tableChange, rows *wechat.Rows, span idRange, limit int64) error {
+	stmt, err := v.Prepare(t.sql)
+	if err != nil {
+		return err
+	}
+	defer stmt.Reset()
+	for i, n := range []int64{span.from, span.to, limit} {
+		if err := stmt.BindInt64(i+1, n); err != nil {
+			return err
+		}
+	}
+	var leaf []uint32 // pages read on the way to the current row's leaf
+	if r.trace {
+		stop := v.Trace()
+		defer stop()
+	}
+	for stmt.Step() {
+		if r.trace {
+			if p := v.Traced(); p != nil {
+				leaf = p
+			}
+		}
+		change.scanned++
+		wechat.ReadRow(stmt, r.row)
+		id, row := r.message(t, change, rows)
+		if row != nil && r.trace {
+			// A row's overflow pages are read with its columns.
+			row.pages = append(append([]uint32{}, leaf...), v.Traced()...)
+		}
+		change.cursor = max(change.cursor, id)
+		if change.scanned == 1 {
+			change.first = id
+		}
+	}
+	return stmt.Err()
+}
+
+// message turns the current row into a record, if it says anything new, and returns
+// what the window keeps of it, or nil.
+func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int64, *windowRow) {
+	r.source.Row = r.row
+	rec := record.Record{
+		V: record.Version, Kind: record.KindMessage, Device: r.device, CapturedAt: r.b.at,
+		Account: r.account, Client: r.client, Source: &r.source,
+	}
+	m := rows.Decode(r.row, &rec)
+	was := t.window[m.LocalID]
+	if was == nil && m.LocalID <= t.cursor && !r.all {
+		return m.LocalID, nil // captured long ago
+	}
+	recent := m.Created >= r.oldest
+	var now *windowRow
+	if recent || was != nil {
+		now = &windowRow{
+			digest: r.digests.row(&rec, m.ServerID, m.Content), created: m.Created,
+			server: m.ServerID != 0, system: wechat.System(rec.Native),
+		}
+		change.rows[m.LocalID] = now
+	}
+	if was == nil {
+		if m.Created < r.notBefore && m.Created > 0 {
+			delete(change.rows, m.LocalID)
+			return m.LocalID, nil
+		}
+		if rec.ServerID != "" {
+			rec.ID = record.MessageID(r.s.a.id, rec.Conversation.ID, rec.ServerID)
+		} else {
+			rec.ID = record.LocalMessageID(r.s.a.id, r.s.shardID, t.Name, rec.LocalID, strconv.FormatInt(m.Created, 10))
+		}
+		if now != nil {
+			now.record = rec.ID
+		}
+		r.b.messages++
+		r.append(&rec)
+		return m.LocalID, now
+	}
+	now.record = was.record
+	if now.digest == was.digest {
+		return m.LocalID, now
+	}
+	rec.Kind, rec.Of = record.KindRevision, was.record
+	switch {
+	case now.system && !was.system:
+		rec.Change, rec.Type = record.ChangeRecall, record.TypeRecall
+	case now.server && !was.server:
+		rec.Change = record.ChangeServerID
+	default:
+		rec.Change = record.ChangeContent
+	}
+	// Keyed digests stay on the device; the identity of a revision is of its state.
+	rec.ID = record.RevisionID(rec.Of, rec.Change, strconv.FormatInt(rec.Native.Type, 10), rec.ServerID, string(m.Content))
+	r.b.revisions++
+	r.append(&rec)
+	return m.LocalID, now
+}
+
+func (r *reader) append(rec *record.Record) {
+	r.b.ndjson = append(rec.AppendJSON(r.b.ndjson), '\n')
+	r.b.count++
+}
+
+// expire drops rows that are past their age, and the oldest above the limit.
+func (c *tableChange) expire(oldest int64) {
+	size := len(c.table.window)
+	for id := range c.rows {
+		if c.table.window[id] == nil {
+			size++
+		}
+	}
+	if len(c.rows) == 0 {
+		return
+	}
+	var least []int64
+	for id, row := range c.table.window {
+		if row.created < oldest {
+			c.expired = append(c.expired, id)
+			size--
+		} else {
+			least = append(least, id)
+		}
+	}
+	if size <= windowMax {
+		return
+	}
+	for id := range c.rows {
+		if c.table.window[id] == nil {
+			least = append(least, id)
+		}
+	}
+	slices.Sort(least)
+	for _, id := range least[:size-windowMax] {
+		delete(c.rows, id)
+		c.expired = append(c.expired, id)
+	}
+}

@@ -1,0 +1,473 @@
+package collector
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tidemark/collector/sqlcipher"
+	"tidemark/collector/wechat"
+	"tidemark/record"
+	"tidemark/seal"
+	"tidemark/spool"
+)
+
+// errDatabase marks an error that is the database's, and so a state, apart from one
+// that is the spool's or the context's.
+var errDatabase = errors.New("the database's error")
+
+// Limits of a pass.
+const (
+	historyFrom = 4096           // more new rows than this are history, read by several goroutines
+	windowAge   = 24 * time.Hour // how long after it was sent a captured row is looked at again
+	windowMax   = 2048           // captured rows of one table that are looked at again
+)
+
+// shard is one message database. It belongs to the goroutine of the pass; history
+// lends its tables to workers, each table to one at a time.
+type shard struct {
+	*database
+	a *account
+
+	id         string             // names the database in cursors; "" until its salt is known
+	identity   sqlcipher.Identity // of the file that id names
+	shardID    string             // the salt in hex, for identities of messages without a server id
+	schema     int64
+	loaded     bool // schema and tables are known
+	tables     map[string]*table
+	names      wechat.Names
+	digests    digester
+	check      [4]byte
+	odd        []string       // what is unfamiliar about the schema
+	holesTried time.Time      // when the holes of the tables were last read again
+	holesMark  sqlcipher.Mark // and at which commit
+}
+
+// table is one conversation's table.
+type table struct {
+	wechat.Table
+	sql    string
+	cursor int64
+	window map[int64]*windowRow
+	holes  []idRange // rows before the cursor that damage kept from being read
+}
+
+func newShard(a *account, d *database) *shard {
+	s := &shard{database: d, a: a}
+	s.digests.secret = a.c.opts.Secret
+	s.check = s.digests.check()
+	s.forget()
+	return s
+}
+
+// forget drops what was known of the file: another one took its place.
+func (s *shard) forget() {
+	s.id, s.loaded, s.mark = "", false, sqlcipher.Mark{}
+	s.tables, s.names, s.holesMark = map[string]*table{}, nil, sqlcipher.Mark{}
+}
+
+// state is how the shard stands after a pass that had no error.
+func (s *shard) state() State {
+	switch {
+	case s.holes() > 0:
+		return StateCorrupt
+	case len(s.odd) > 0:
+		return StateUnfamiliar
+	}
+	return StateCurrent
+}
+
+// pass reads what is new and commits it. An error that wraps errDatabase is the
+// database's state; any other is the spool's or the context's.
+func (s *shard) pass(ctx context.Context) error {
+	changed, err := s.db.Changed(ctx, s.mark)
+	if err != nil {
+		return s.fault(ctx, err)
+	}
+	if changed {
+		if err := s.readNew(ctx); err != nil {
+			return err
+		}
+	}
+	if s.holes() > 0 {
+		return s.fault(ctx, s.retryHoles(ctx))
+	}
+	return nil
+}
+
+// readNew reads what was committed since the last pass, and commits it.
+func (s *shard) readNew(ctx context.Context) error {
+	for {
+		var b batch
+		err := s.read(ctx, &b, nil)
+		if err == nil && !b.history {
+			return s.commit(ctx, &b)
+		}
+		if err == nil {
+			if err = s.history(ctx, &b); err == nil {
+				continue // the mark has not moved: what came meanwhile is due at once
+			}
+		}
+		switch {
+		case errors.Is(err, sqlcipher.ErrReplaced):
+			if err := s.replaced(ctx); err != nil {
+				return err
+			}
+		case damaged(err) && s.loaded:
+			return s.isolate(ctx)
+		default:
+			return s.fault(ctx, err)
+		}
+	}
+}
+
+// fault tells the database's errors from the context's.
+func (s *shard) fault(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var c committed
+	if errors.As(err, &c) {
+		return c.error
+	}
+	return databaseError{err}
+}
+
+type databaseError struct{ error }
+
+func (e databaseError) Unwrap() error        { return e.error }
+func (e databaseError) Is(target error) bool { return target == errDatabase }
+
+// committed wraps an error of the spool so that it is not taken for the database's.
+type committed struct{ error }
+
+// read takes one snapshot and reads into b what is new in it: in all tables, or in
+// only alone.
+func (s *shard) read(ctx context.Context, b *batch, only *table) error {
+	return sqlcipher.Retry(ctx, attempts, func() error {
+		*b = batch{at: s.a.c.now()}
+		return s.db.View(ctx, func(v *sqlcipher.View) error { return s.readView(v, b, only) })
+	})
+}
+
+func (s *shard) readView(v *sqlcipher.View, b *batch, only *table) error {
+	b.mark = v.Commit()
+	if err := s.load(v); err != nil {
+		return err
+	}
+	names, err := wechat.ReadNames(v)
+	if err != nil {
+		return err
+	}
+	s.takeNames(names)
+	sequences, err := wechat.Sequences(v)
+	if err != nil {
+		return err
+	}
+	pages, known := v.ChangedSince(s.mark)
+	work := make([]work, 0, 8)
+	var rows int64
+	for _, name := range sortedKeys(s.tables) {
+		t := s.tables[name]
+		if only != nil && t != only || !s.inScope(t) {
+			continue
+		}
+		w := t.plan(pages, known, b.at)
+		last, err := t.greatest(v, sequences)
+		if err != nil {
+			return err
+		}
+		if last < t.cursor && only == nil {
+			b.recreated = append(b.recreated, t)
+		}
+		if last > t.cursor {
+			w.upTo = last
+			rows += last - t.cursor
+		}
+		if w.upTo > 0 || len(w.ranges) > 0 {
+			work = append(work, w)
+		}
+	}
+	if len(b.recreated) > 0 {
+		return nil
+	}
+	if rows > historyFrom {
+		b.history, b.work, b.rows = true, work, rows
+		return nil
+	}
+	r := s.newReader(b)
+	for _, w := range work {
+		if err := r.table(v, w, math.MaxInt64); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// greatest is the greatest id that the table has had.
+func (t *table) greatest(v *sqlcipher.View, sequences map[string]int64) (int64, error) {
+	if last, numbered := sequences[t.Name]; numbered || t.AutoIncrement {
+		return last, nil
+	}
+	return wechat.MaxID(v, t.Name)
+}
+
+// load learns the schema when it is new or changed, and restores cursors when the
+// file is.
+func (s *shard) load(v *sqlcipher.View) error {
+	if err := s.same(v); err != nil {
+		return err
+	}
+	version, err := wechat.SchemaVersion(v)
+	if err != nil {
+		return err
+	}
+	if s.loaded && version == s.schema {
+		return nil
+	}
+	tables, err := wechat.Tables(v)
+	if err != nil {
+		return err
+	}
+	if s.id == "" {
+		s.identity = v.Identity()
+		s.shardID = hex.EncodeToString(s.identity.Salt[:])
+		s.id = short(s.a.disc.Path, s.file, s.shardID)
+	}
+	odd := map[string]bool{}
+	known := map[string]bool{}
+	for _, t := range tables {
+		for _, o := range t.Unfamiliar() {
+			odd[o] = true
+		}
+		known[t.Name] = true
+		if have := s.tables[t.Name]; have != nil {
+			have.Table, have.sql = t, t.SelectRange()
+			continue
+		}
+		if !t.Usable() {
+			continue
+		}
+		restored, err := s.restore(t)
+		if err != nil {
+			return committed{err}
+		}
+		s.tables[t.Name] = restored
+	}
+	for name := range s.tables {
+		if !known[name] {
+			delete(s.tables, name) // dropped with its conversation
+		}
+	}
+	s.odd = sortedKeys(odd)
+	s.schema, s.loaded = version, true
+	return nil
+}
+
+// same reports a view of another file than the one whose cursors are loaded. The
+// database says ErrReplaced to one reader only, which may have been another.
+func (s *shard) same(v *sqlcipher.View) error {
+	if s.id != "" && v.Identity() != s.identity {
+		return fmt.Errorf("%s: %w", s.file, sqlcipher.ErrReplaced)
+	}
+	return nil
+}
+
+// restore reads a table's cursor and window from the spool.
+func (s *shard) restore(t wechat.Table) (*table, error) {
+	out := &table{Table: t, sql: t.SelectRange(), window: map[int64]*windowRow{}}
+	b, err := s.a.c.opts.Spool.Cursor(tableKey(s.id, t.Hash))
+	if err != nil || b == nil {
+		return out, err
+	}
+	if out.cursor, err = decodeID(b); err != nil {
+		return nil, fmt.Errorf("cursor of %s: %w", s.file, err)
+	}
+	if out.holes, err = s.restoreHoles(t.Hash); err != nil {
+		return nil, err
+	}
+	prefix := "w/" + s.id + "/" + t.Hash + "/"
+	err = s.a.c.opts.Spool.Cursors(prefix, func(key string, value []byte) error {
+		id, err := strconv.ParseUint(strings.TrimPrefix(key, prefix), 16, 64)
+		if err != nil {
+			return fmt.Errorf("cursor of %s: %w", s.file, err)
+		}
+		w, ours, err := decodeWindowRow(value, s.check)
+		if err != nil {
+			return fmt.Errorf("cursor of %s: %w", s.file, err)
+		}
+		if ours {
+			out.window[int64(id)] = w
+		}
+		return nil
+	})
+	return out, err
+}
+
+// takeNames makes the shard's usernames known and settles the owner's username: the
+// folder's whole name, when that stands here and the name without suffix does not.
+func (s *shard) takeNames(names wechat.Names) {
+	s.names = names
+	alternative := s.a.disc.Alternative
+	isID, isAlternative := false, false
+	for _, u := range names {
+		s.a.learn(u)
+		isID, isAlternative = isID || u == s.a.disc.ID, isAlternative || u == alternative
+	}
+	if isAlternative && !isID && alternative != "" {
+		s.a.id = alternative
+	}
+}
+
+// conversation resolves a table's name.
+func (s *shard) conversation(t *table) *record.Conversation {
+	username, ok := s.a.hashes[t.Hash]
+	if !ok {
+		username = wechat.UnresolvedPrefix + t.Hash
+	}
+	c := &record.Conversation{ID: username, Kind: wechat.ConversationKind(username), Name: s.a.contacts[username]}
+	return c.Freeze()
+}
+
+func (s *shard) inScope(t *table) bool {
+	username, ok := s.a.hashes[t.Hash]
+	if !ok {
+		username = wechat.UnresolvedPrefix + t.Hash
+	}
+	return s.a.c.opts.Scope.Conversations.In(username)
+}
+
+// work is what there is to read in one table: ids up to upTo that are beyond the
+// cursor, and ranges of captured rows to look at again.
+type work struct {
+	*table
+	upTo   int64
+	ranges []idRange
+}
+
+type idRange struct{ from, to int64 }
+
+// plan finds the captured rows that may have changed: those of which a page was
+// written, or all when that is not known. Rows past their age are left alone.
+func (t *table) plan(pages map[uint32]struct{}, known bool, now time.Time) work {
+	w := work{table: t}
+	if len(t.window) == 0 {
+		return w
+	}
+	oldest := now.Add(-windowAge).Unix()
+	var ids []int64
+	for id, row := range t.window {
+		if row.created < oldest {
+			continue
+		}
+		hit := !known || row.pages == nil
+		for _, p := range row.pages {
+			if _, ok := pages[p]; ok {
+				hit = true
+			}
+		}
+		if hit {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		if n := len(w.ranges); n > 0 && id-w.ranges[n-1].to <= 8 {
+			w.ranges[n-1].to = id // a few rows in between cost less than another search
+			continue
+		}
+		w.ranges = append(w.ranges, idRange{id, id})
+	}
+	return w
+}
+
+// commit puts what was read into the spool together with its cursors, and makes it
+// the state of memory once that is durable. The cursor and the records that it
+// passes are one transaction of the spool: see spool.Append.
+func (s *shard) commit(ctx context.Context, b *batch) error {
+	if len(b.recreated) > 0 {
+		return s.recreate(ctx, b)
+	}
+	if b.count > 0 || len(b.tables) > 0 {
+		if err := s.a.c.opts.Spool.Append(ctx, seal.Messages, spool.Records{NDJSON: b.ndjson, Count: b.count}, s.cursors(b)...); err != nil {
+			return err
+		}
+	}
+	s.apply(b)
+	s.mark = b.mark
+	return nil
+}
+
+// cursors are a batch's changes of the collector's state.
+func (s *shard) cursors(b *batch) []spool.Cursor {
+	var out []spool.Cursor
+	for _, c := range b.tables {
+		if c.cursor > c.table.cursor {
+			out = append(out, spool.Cursor{Key: tableKey(s.id, c.table.Hash), Value: encodeID(c.cursor)})
+		}
+		for id, row := range c.rows {
+			if was := c.table.window[id]; was != nil && was.digest == row.digest && was.record == row.record {
+				continue // only its pages are news, and they are memory's alone
+			}
+			out = append(out, spool.Cursor{Key: windowKey(s.id, c.table.Hash, id), Value: row.encode(s.check)})
+		}
+		for _, id := range c.expired {
+			out = append(out, spool.Cursor{Key: windowKey(s.id, c.table.Hash, id)})
+		}
+	}
+	return out
+}
+
+// apply brings memory up to a batch that is durable. History's workers call it for
+// tables that are theirs alone, under the shard's counters' lock.
+func (s *shard) apply(b *batch) {
+	for _, c := range b.tables {
+		c.table.cursor = max(c.table.cursor, c.cursor)
+		maps.Copy(c.table.window, c.rows)
+		for _, id := range c.expired {
+			delete(c.table.window, id)
+		}
+	}
+	s.a.messages += int64(b.messages)
+	s.a.revisions += int64(b.revisions)
+}
+
+// replaced records that another database took the file's place, and begins anew.
+func (s *shard) replaced(ctx context.Context) error {
+	e := s.a.c.event(record.EventDatabaseReplaced, record.SeverityInfo)
+	e.Account, e.Client = s.a.party(), s.a.client()
+	e.Detail = map[string]string{"file": s.file}
+	s.forget()
+	return s.a.c.emit(ctx, []*record.Record{e})
+}
+
+// recreate handles tables whose greatest id went down: they were made anew, as after
+// a conversation was cleared. They are read from their beginning, and what may have
+// vanished in between is a record.
+func (s *shard) recreate(ctx context.Context, b *batch) error {
+	for _, t := range b.recreated {
+		e := s.a.c.event(record.EventDatabaseRecreated, record.SeverityDegraded)
+		e.Account, e.Client, e.Conversation = s.a.party(), s.a.client(), s.conversation(t)
+		e.Detail = map[string]string{"file": s.file, "table": t.Name, "captured_to": strconv.FormatInt(t.cursor, 10)}
+		cursors := []spool.Cursor{{Key: tableKey(s.id, t.Hash), Value: encodeID(0)}}
+		for id := range t.window {
+			cursors = append(cursors, spool.Cursor{Key: windowKey(s.id, t.Hash, id)})
+		}
+		if err := s.a.c.emit(ctx, []*record.Record{e}, cursors...); err != nil {
+			return err
+		}
+		t.cursor = 0
+		clear(t.window)
+	}
+	return nil // the mark has not moved, so the next pass reads the tables
+}

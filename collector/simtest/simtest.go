@@ -1,0 +1,211 @@
+// Package simtest runs the simulator, a real SQLCipher writer with a real client's
+// habits, for the tests of other packages. The simulator is a module of its own that
+// needs a C compiler; it is built once for each test program and driven by its command
+// line, never imported.
+package simtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary builds the simulator once. TIDEMARK_SIMULATOR names one that is built
+// already.
+var binary = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("TIDEMARK_SIMULATOR"); path != "" {
+		return path, nil
+	}
+	_, here, _, _ := runtime.Caller(0)
+	dir, err := os.MkdirTemp("", "tidemark-simulator-")
+	if err != nil {
+		return "", err
+	}
+	out := filepath.Join(dir, "simulator")
+	cmd := exec.Command("go", "build", "-C", filepath.Join(filepath.Dir(here), "..", "..", "simulator"), "-o", out, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the simulator: %w\n%s", err, msg)
+	}
+	return out, nil
+})
+
+// Binary returns the path of the simulator. Where there is no C compiler the test is
+// skipped, and says so.
+func Binary(t testing.TB) string {
+	t.Helper()
+	if _, err := exec.LookPath("gcc"); err != nil && os.Getenv("CC") == "" && os.Getenv("TIDEMARK_SIMULATOR") == "" {
+		t.Skip("the simulator is real SQLCipher and needs a C compiler")
+	}
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// World is a folder with one simulated account in it.
+type World struct {
+	Dir     string // everything is below
+	Root    string // xwechat_files
+	Account string // the account folder
+	Owner   string // its username
+	Keys    string // key file
+	Oracle  string // oracle file
+
+	bin string
+	t   testing.TB
+}
+
+// New makes an empty world; Make or Chat lays out the account.
+func New(t testing.TB) *World {
+	t.Helper()
+	w := &World{Owner: "wxid_tide", bin: Binary(t), t: t}
+	w.Use(t.TempDir())
+	return w
+}
+
+// Use makes dir the world's folder: one that an earlier World laid out.
+func (w *World) Use(dir string) {
+	w.Dir, w.Root = dir, filepath.Join(dir, "xwechat_files")
+	w.Account = filepath.Join(w.Root, w.Owner+"_1a2b")
+	w.Keys, w.Oracle = filepath.Join(dir, "keys.json"), filepath.Join(dir, "oracle.ndjson")
+}
+
+// DB returns the path of a database of the account.
+func (w *World) DB(file string) string {
+	return filepath.Join(w.Account, "db_storage", filepath.FromSlash(file))
+}
+
+// Key returns the account's key in hex.
+func (w *World) Key() string {
+	w.t.Helper()
+	data, err := os.ReadFile(w.Keys)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var k struct {
+		Accounts []struct{ Account, Key string }
+	}
+	if err := json.Unmarshal(data, &k); err != nil || len(k.Accounts) == 0 {
+		w.t.Fatalf("key file: %v", err)
+	}
+	return k.Accounts[0].Key
+}
+
+func (w *World) place() []string {
+	return []string{"--root", w.Root, "--keys-out", w.Keys, "--oracle", w.Oracle}
+}
+
+// Make fills the account with messages.
+func (w *World) Make(messages, conversations int, args ...string) {
+	w.t.Helper()
+	w.Run(append(append([]string{"make", "--messages", fmt.Sprint(messages), "--conversations", fmt.Sprint(conversations)}, w.place()...), args...)...)
+}
+
+// Run runs the simulator to its end and returns what it printed; failing fails the
+// test.
+func (w *World) Run(args ...string) string {
+	w.t.Helper()
+	out, err := exec.Command(w.bin, args...).CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("simulator %s: %v\n%s", args[0], err, out)
+	}
+	return string(out)
+}
+
+// Chat starts a chatting client and returns at once.
+func (w *World) Chat(args ...string) *Chat {
+	w.t.Helper()
+	cmd := exec.Command(w.bin, append(append([]string{"chat"}, w.place()...), args...)...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	c := &Chat{cmd: cmd, said: &said, done: make(chan struct{}), t: w.t}
+	go func() { c.err = cmd.Wait(); close(c.done) }()
+	w.t.Cleanup(func() { cmd.Process.Kill(); <-c.done })
+	return c
+}
+
+// Ready waits until the client has laid out the account and written its key.
+func (w *World) Ready(ctx context.Context) {
+	w.t.Helper()
+	for {
+		if _, err := os.Stat(w.DB("message/message_0.db")); err == nil {
+			if info, err := os.Stat(w.Keys); err == nil && info.Size() > 0 {
+				return
+			}
+		} else if !errors.Is(err, os.ErrNotExist) {
+			w.t.Fatal(err)
+		}
+		select {
+		case <-ctx.Done():
+			w.t.Fatal("the simulator did not lay out its account")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// Faults is what Compare found.
+type Faults struct {
+	OK     bool
+	Report string
+}
+
+// Compare holds an archive's records against the oracle.
+func (w *World) Compare(records string, args ...string) Faults {
+	w.t.Helper()
+	cmd := exec.Command(w.bin, append([]string{"compare", "--oracle", w.Oracle, "--records", records}, args...)...)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		w.t.Fatal(err)
+	}
+	return Faults{err == nil, string(out)}
+}
+
+// Chat is a running client.
+type Chat struct {
+	cmd  *exec.Cmd
+	said *strings.Builder
+	done chan struct{}
+	err  error
+	t    testing.TB
+}
+
+// Wait waits for the client to end by itself; a failure fails the test.
+func (c *Chat) Wait() {
+	c.t.Helper()
+	<-c.done
+	if c.err != nil {
+		c.t.Fatalf("simulator chat: %v\n%s", c.err, c.said)
+	}
+}
+
+// Done is closed when the client has ended.
+func (c *Chat) Done() <-chan struct{} { return c.done }
+
+// Stop ends the client in good order, as quitting does.
+func (c *Chat) Stop() {
+	c.t.Helper()
+	c.cmd.Process.Signal(syscall.SIGTERM)
+	c.Wait()
+}
+
+// Kill ends the client at once, with nothing tidied up.
+func (c *Chat) Kill() {
+	c.cmd.Process.Kill()
+	<-c.done
+}

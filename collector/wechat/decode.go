@@ -1,0 +1,217 @@
+package wechat
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/klauspost/compress/zstd"
+
+	"tidemark/record"
+)
+
+// Base types of a row, the low half of local_type; see docs/coverage.md.
+const (
+	baseText    = 1
+	baseSystem  = 10000
+	baseControl = 10002
+)
+
+// Rows decodes the rows of one conversation table in one shard. It is used by one
+// goroutine and reuses its memory: what Decode fills is good until the next call.
+type Rows struct {
+	Owner        string // the account's username
+	Conversation *record.Conversation
+	Names        Names
+	Name         func(username string) string // the name shown for a username, "" when not known
+
+	senders map[string]*record.Sender
+	native  record.Native
+	text    string
+	buf     []byte
+}
+
+// Message is what Decode found out beyond the record's own fields.
+type Message struct {
+	LocalID  int64
+	ServerID int64
+	Created  int64  // seconds
+	Content  []byte // the content, decompressed: what the row means, apart from counters
+}
+
+// System says whether the row is one of the client's notices: what a recalled
+// message becomes.
+func System(n *record.Native) bool { return n.Type == baseSystem || n.Type == baseControl }
+
+// Decode fills the message's fields of r from the row. It never fails: what cannot
+// be decoded is named in Unreadable or Type, and the row is kept in any case.
+func (d *Rows) Decode(row record.Row, r *record.Record) Message {
+	var m Message
+	var content, marker record.Value
+	var localType, sender int64
+	for i := range row {
+		v := &row[i].Value
+		switch row[i].Name {
+		case "local_id":
+			m.LocalID = v.Int
+		case "server_id":
+			m.ServerID = v.Int
+		case "local_type":
+			localType = v.Int
+		case "sort_seq":
+			r.Order = formatInt(v.Int)
+		case "real_sender_id":
+			sender = v.Int
+		case "create_time":
+			m.Created = v.Int
+		case "message_content":
+			content = *v
+		case "WCDB_CT_message_content":
+			marker = *v
+		}
+	}
+	d.native = record.Native{Type: localType & 0xffffffff, Subtype: localType >> 32}
+	r.Native = &d.native
+	r.Conversation = d.Conversation
+	r.LocalID = formatInt(m.LocalID)
+	if m.ServerID != 0 {
+		r.ServerID = formatInt(m.ServerID)
+	}
+	if m.Created > 0 {
+		r.SentAt = time.Unix(m.Created, 0).UTC()
+	}
+	r.Decoder = Decoder
+
+	username := d.Names[sender]
+	body, err := d.decompress(content, marker)
+	m.Content = body
+	if err == nil {
+		username, body = d.splitSender(username, body)
+	}
+	if username != "" {
+		r.Sender = d.sender(username)
+	}
+	r.Type = messageType(d.native.Type, body)
+	switch {
+	case err != nil:
+		r.Unreadable = err.Error()
+	case r.Type == record.TypeUnknown:
+		// Other types carry XML or nothing; the raw row has it.
+	case !utf8.Valid(body):
+		r.Unreadable = "content is not valid UTF-8"
+	default:
+		d.text = string(body)
+		r.Text = &d.text
+	}
+	return m
+}
+
+func (d *Rows) sender(username string) *record.Sender {
+	s := d.senders[username]
+	if s == nil {
+		s = (&record.Sender{ID: username, Name: d.Name(username), Self: username == d.Owner}).Freeze()
+		if d.senders == nil {
+			d.senders = map[string]*record.Sender{}
+		}
+		d.senders[username] = s
+	}
+	return s
+}
+
+func messageType(base int64, body []byte) string {
+	switch base {
+	case baseText:
+		return record.TypeText
+	case baseSystem, baseControl:
+		// The XML form names itself; a plain sentence in whatever language shows as a
+		// recall only by the row's change, which is the collector's to see.
+		if bytes.Contains(body, []byte("revokemsg")) {
+			return record.TypeRecall
+		}
+		return record.TypeSystem
+	default:
+		return record.TypeUnknown
+	}
+}
+
+// splitSender takes the "username:\n" off a room's row that somebody else sent. Own
+// rows and a user's own "note:\n" keep their first line: the prefix counts only when
+// it is the sender that the row names, or the row names none and it is a username
+// of this shard.
+func (d *Rows) splitSender(sender string, body []byte) (string, []byte) {
+	if d.Conversation.Kind != "room" || sender == d.Owner && sender != "" {
+		return sender, body
+	}
+	prefix, rest, ok := bytes.Cut(body, []byte(":\n"))
+	if !ok || len(prefix) == 0 || len(prefix) > 128 {
+		return sender, body
+	}
+	if sender != "" {
+		if string(prefix) == sender {
+			return sender, rest
+		}
+		return sender, body
+	}
+	for _, known := range d.Names {
+		if known == string(prefix) {
+			return known, rest
+		}
+	}
+	return sender, body
+}
+
+var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
+
+// maxContent is the most that one row's content may unpack to.
+const maxContent = 32 << 20
+
+// content decoding, shared: DecodeAll is safe for concurrent use.
+var unzstd = sync.OnceValue(func() *zstd.Decoder {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxContent), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(4))
+	if err != nil {
+		panic(err) // options are constants
+	}
+	return d
+})
+
+var errDictionary = errors.New("content is compressed with the client's own dictionary")
+
+// decompress gives the content as the client would show it. The marker is WCDB's: 2
+// and 3 need a dictionary that only the client has, 4 and 5 are plain zstd. A blob
+// that begins with zstd's magic is treated so whatever the marker says.
+func (d *Rows) decompress(content, marker record.Value) ([]byte, error) {
+	if content.Class != record.Text && content.Class != record.Blob {
+		if content.Class == record.Integer {
+			return []byte(formatInt(content.Int)), nil
+		}
+		return nil, nil
+	}
+	if marker.Class == record.Integer && (marker.Int == 2 || marker.Int == 3) {
+		return content.Bytes, errDictionary
+	}
+	compressed := content.Class == record.Blob && bytes.HasPrefix(content.Bytes, zstdMagic)
+	if !compressed && marker.Class == record.Integer && (marker.Int == 4 || marker.Int == 5) {
+		compressed = bytes.HasPrefix(content.Bytes, zstdMagic)
+		if !compressed {
+			return content.Bytes, fmt.Errorf("content is marked as compressed (%d) and is not", marker.Int)
+		}
+	}
+	if !compressed {
+		return content.Bytes, nil
+	}
+	out, err := unzstd().DecodeAll(content.Bytes, d.buf[:0])
+	if err != nil {
+		return content.Bytes, fmt.Errorf("content does not decompress: %w", sanitize(err))
+	}
+	d.buf = out
+	return out, nil
+}
+
+// sanitize keeps the library's own words only, which name formats and sizes.
+func sanitize(err error) error {
+	return errors.New(strings.ToValidUTF8(err.Error(), "?"))
+}
