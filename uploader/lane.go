@@ -1,0 +1,341 @@
+package uploader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"tidemark/seal"
+	"tidemark/seal/protocol"
+)
+
+// maxBatches bounds the batches of one request, and so the receipts of its answer.
+const maxBatches = 1024
+
+// minBytes is where halving the request ends: one batch, however large.
+const minBytes = 64 << 10
+
+// lane delivers one lane's batches. The first group belongs to the goroutine in run
+// or drain, the second is guarded by mu.
+type lane struct {
+	u    *Uploader
+	id   seal.Lane
+	pace *pace
+
+	bytes      int  // of one request
+	batches    int  // of one request
+	most       int  // batches of the next; 1 after a disagreement about the head, then up to batches again
+	clockTried bool // the clock was corrected and nothing has succeeded since
+
+	mu     sync.Mutex
+	status LaneStatus
+}
+
+func newLane(u *Uploader, id seal.Lane) *lane {
+	return &lane{
+		u: u, id: id, pace: newPace(u.opts.RetryFirst, u.opts.RetryMax), bytes: u.opts.RequestBytes,
+		batches: maxBatches, most: maxBatches,
+		status: LaneStatus{Lane: id.String(), State: StateIdle, Since: u.opts.Now()},
+	}
+}
+
+func (l *lane) snapshot() LaneStatus {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.status
+}
+
+// outcome is what one request came to.
+type outcome struct {
+	acked int      // batches let go of
+	again bool     // ask again at once: the next request differs from this one
+	fail  *Failure // nil when acked > 0 or again
+}
+
+func (l *lane) run(ctx context.Context) error {
+	for {
+		wake := l.u.opts.Queue.Wait(l.id) // before Peek: an append in between must wake
+		out, err := l.step(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return fmt.Errorf("deliver %s: %w", l.id, err)
+		case out.fail != nil:
+			err = sleep(ctx, l.failed(out.fail), nil)
+		case out.acked == 0 && !out.again:
+			l.idle()
+			err = sleep(ctx, -1, wake)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (l *lane) drain(ctx context.Context) error {
+	for attempt := 1; ; {
+		out, err := l.step(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			return fmt.Errorf("deliver %s: %w", l.id, err)
+		case err != nil || ctx.Err() != nil:
+			s := l.snapshot()
+			return errUndelivered(l.id, s.State, s.Err)
+		case out.fail != nil:
+			wait := l.failed(out.fail)
+			if attempt++; attempt > drainAttempts || !out.fail.State.waiting() || sleep(ctx, wait, nil) != nil {
+				return errUndelivered(l.id, out.fail.State, clean(out.fail.Error()))
+			}
+		case out.acked > 0:
+			attempt = 1
+		case !out.again:
+			l.idle()
+			return nil
+		}
+	}
+}
+
+// sleep waits for d, for ever when negative, or until wake or the context's end.
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
+	var timer <-chan time.Time
+	if d >= 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-wake:
+	case <-timer:
+	}
+	return nil
+}
+
+// step sends one request with the oldest batches and takes its receipts. The error
+// is the queue's, or the context's; everything else is in the outcome, which is
+// empty when there was nothing to send.
+func (l *lane) step(ctx context.Context) (outcome, error) {
+	batches, err := l.u.opts.Queue.Peek(l.id, l.bytes)
+	if err != nil || len(batches) == 0 {
+		return outcome{}, err
+	}
+	batches = batches[:min(len(batches), l.most)]
+	l.delivering()
+
+	size := 0
+	for _, b := range batches {
+		size += len(b.Raw)
+	}
+	body := make([]byte, 0, size)
+	for _, b := range batches {
+		body = append(body, b.Raw...)
+	}
+	token, err := protocol.Token(l.u.opts.Identity, l.u.opts.Archive.Name(), http.MethodPost, batchesPath(l.id), body, l.u.now())
+	if err != nil {
+		return outcome{}, err
+	}
+	answer, err := l.u.opts.Remote.append(ctx, l.id, token, body)
+	if err == nil {
+		return l.take(ctx, batches, answer.Receipts)
+	}
+	if ctx.Err() != nil {
+		return outcome{}, ctx.Err()
+	}
+	var f *Failure
+	if !errors.As(err, &f) {
+		return outcome{}, err
+	}
+	return l.judge(ctx, f, batches, len(body)), nil
+}
+
+// take lets go of the batches whose receipts verify. The spool verifies them again,
+// for it trusts nobody; here it separates an archive's fault from the spool's.
+func (l *lane) take(ctx context.Context, batches []*seal.Batch, notes []string) (outcome, error) {
+	var good [][]byte
+	var bad error
+	for i, n := range notes {
+		if i >= len(batches) {
+			bad = errors.New("more receipts than batches")
+			break
+		}
+		r, err := seal.OpenReceipt([]byte(n), l.u.opts.Archive.ReceiptVerifier())
+		if err == nil {
+			err = r.Covers(batches[i])
+		}
+		if err != nil {
+			bad = err
+			break
+		}
+		good = append(good, []byte(n))
+	}
+	if len(good) > 0 {
+		// The commit point: the spool deletes each batch in the transaction that keeps
+		// its receipt. A crash before it sends the batches again, which the archive
+		// answers with the same receipts; there is no order in which a batch is lost.
+		if _, err := l.u.opts.Queue.AckAll(good); err != nil {
+			return outcome{}, fmt.Errorf("take receipts: %w", err)
+		}
+		l.delivered(len(good))
+		return outcome{acked: len(good)}, nil // what was bad comes again, alone
+	}
+	if bad == nil {
+		bad = errors.New("no receipt")
+	}
+	f := &Failure{State: StateNotArchive, Err: errors.New("the answer holds no receipt of the archive's: " + clean(bad.Error()))}
+	return outcome{fail: l.diagnose(ctx, f)}, nil
+}
+
+// judge decides what a failed request means for the next one.
+func (l *lane) judge(ctx context.Context, f *Failure, batches []*seal.Batch, size int) outcome {
+	if f.State == StateNotArchive && f.Problem == nil {
+		return outcome{fail: l.diagnose(ctx, f)}
+	}
+	if f.Problem == nil {
+		return outcome{fail: f}
+	}
+	switch f.Problem.Type {
+	case protocol.ProblemToken: // of this archive, or of another that never met the device
+		return outcome{fail: l.diagnose(ctx, f)}
+	case protocol.ProblemClock:
+		f.State = StateNotArchive // an archive that refuses its own Date is not one
+		if !l.clockTried && !f.Date.IsZero() {
+			l.clockTried = true
+			offset := f.Date.Sub(l.u.opts.Now())
+			l.u.offset.Store(int64(offset))
+			l.u.log.Warn("device clock differs from archive's", "lane", l.id, "elapsed", offset.Round(time.Second))
+			return outcome{again: true}
+		}
+	case protocol.ProblemTooLarge:
+		if len(batches) > 1 {
+			l.bytes = max(min(size, l.bytes)/2, minBytes)
+			if size <= minBytes { // the limit counts no further: many tiny batches
+				l.batches = len(batches) / 2
+				l.most = l.batches
+			}
+			return outcome{again: true}
+		}
+		f.Err = fmt.Errorf("a batch of %d bytes is too large for the archive or for something on the way: %w", size, f.Err)
+	case protocol.ProblemHead:
+		if why := l.fork(f.Problem.Head, batches); why != "" {
+			f.Err = errors.New(why)
+			return outcome{fail: f}
+		}
+		// The archive's head is in this device's chain: an answer was lost, or the
+		// request overtook another. One batch at a time gets each its receipt again.
+		l.most = 1
+		return outcome{again: true}
+	}
+	return outcome{fail: f}
+}
+
+// fork says why the archive's head cannot be reconciled with the batches at the
+// front of the queue, or "".
+func (l *lane) fork(head *protocol.Head, batches []*seal.Batch) string {
+	if head == nil {
+		return "the archive disagrees about the lane's head and does not say where it is"
+	}
+	first := batches[0]
+	last, _ := l.u.opts.Queue.Head(l.id)
+	switch {
+	case head.Seq > last:
+		return fmt.Sprintf("the archive is ahead of this device: it has batch %d, the last made here is %d (a restored or cloned device?)", head.Seq, last)
+	case head.Seq+1 < first.Seq:
+		return fmt.Sprintf("the archive is behind: it has batch %d, its receipts here go to %d (a restored archive?)", head.Seq, first.Seq-1)
+	case head.Seq+1 == first.Seq:
+		if first.Seq > 1 && head.Hash != first.Previous.String() {
+			return fmt.Sprintf("the archive has another batch %d than this device made", head.Seq)
+		}
+	case head.Seq <= batches[len(batches)-1].Seq:
+		for _, b := range batches {
+			if b.Seq == head.Seq && head.Hash != b.Hash().String() {
+				return fmt.Sprintf("the archive has another batch %d than this device made", head.Seq)
+			}
+		}
+	}
+	if l.most == 1 {
+		return fmt.Sprintf("the archive has batch %d and does not take batch %d", head.Seq, first.Seq)
+	}
+	return ""
+}
+
+// diagnose asks what answers whether it is the archive, to tell a person more than
+// that the answer was none.
+func (l *lane) diagnose(ctx context.Context, f *Failure) *Failure {
+	doc, err := l.u.opts.Remote.Document(ctx)
+	if err != nil {
+		return f
+	}
+	switch _, err := seal.OpenArchiveDocument(doc, l.u.opts.Archive.Key); {
+	case err != nil:
+		f.State = StateNotArchive
+		f.Err = fmt.Errorf("another archive or server answers at this address: %w", f.Err)
+	case f.Problem == nil:
+		f.Err = fmt.Errorf("the archive is there, but something on the way answers deliveries: %w", f.Err)
+	}
+	return f
+}
+
+// failed notes a failure and returns how long to wait.
+func (l *lane) failed(f *Failure) time.Duration {
+	if f.State == StateRefused || f.State == StateFork { // only a person can help
+		l.pace.slow()
+	}
+	wait := l.pace.next(f.RetryAfter)
+	now := l.u.opts.Now()
+	text := clean(f.Error())
+	l.mu.Lock()
+	begins := l.status.State != f.State
+	if begins {
+		l.status.State, l.status.Since = f.State, now
+	}
+	l.status.Err = text
+	l.status.Attempt++
+	l.status.NextRetry = now.Add(wait)
+	attempt := l.status.Attempt
+	l.mu.Unlock()
+	if begins { // a failure is told once, not each time
+		l.u.log.Warn("delivery waits", "lane", l.id, "state", string(f.State), "attempt", attempt, "backoff", wait, "err", text)
+	}
+	return wait
+}
+
+func (l *lane) delivering() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.status.State == StateIdle { // a failure lasts until a receipt ends it
+		l.status.State, l.status.Since = StateDelivering, l.u.opts.Now()
+	}
+}
+
+func (l *lane) delivered(n int) {
+	l.pace.reset()
+	l.clockTried = false
+	l.most = min(2*l.most, l.batches)
+	now := l.u.opts.Now()
+	l.mu.Lock()
+	was, attempts, since := l.status.State, l.status.Attempt, l.status.Since
+	if !was.OK() {
+		l.status.State, l.status.Since = StateDelivering, now
+	}
+	l.status.Err, l.status.Attempt, l.status.NextRetry = "", 0, time.Time{}
+	l.status.LastReceipt = now
+	l.status.Delivered += int64(n)
+	l.mu.Unlock()
+	if !was.OK() {
+		l.u.log.Info("delivery goes on", "lane", l.id, "attempt", attempts, "elapsed", now.Sub(since).Round(time.Millisecond))
+	}
+}
+
+func (l *lane) idle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.status.State != StateIdle {
+		l.status.State, l.status.Since = StateIdle, l.u.opts.Now()
+	}
+	l.status.Err, l.status.Attempt, l.status.NextRetry = "", 0, time.Time{}
+}

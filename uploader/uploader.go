@@ -1,0 +1,170 @@
+// Package uploader brings sealed batches to the archive and lets go of them when,
+// and only when, the archive's receipt for them verifies.
+//
+// # Contract
+//
+// Each lane has one goroutine and one request under way at most, so batches of a
+// lane arrive in order and a video never delays a text. A batch leaves the queue
+// through AckAll alone, on a receipt that verifies under the pinned archive's key
+// and covers exactly that batch. Every other answer, whatever its status, deletes
+// nothing: it becomes a named [State], and the uploader asks again, for ever, with
+// exponential back-off and full jitter. A resent batch is harmless, because
+// appending is idempotent by device, lane, sequence number and hash.
+//
+// # Awkward cases
+//
+//   - A lost answer: the archive keeps batches that the queue still holds. They
+//     are sent again and the archive repeats its receipts.
+//   - A captive portal, a proxy's page, another server: [StateNotArchive]. Redirects
+//     are not followed, for a portal's redirect ends in a 200 of the portal's.
+//   - The device's clock is wrong: the archive says so, the uploader takes the
+//     offset from the answer's Date and asks again at once, once.
+//   - The archive's head is not where this queue's chain is: a restored or cloned
+//     device or archive. [StateFork]; everything is kept until a person decides.
+//   - Too large for something on the way: the request is halved, and stays so.
+//
+// # Trust
+//
+// The archive is trusted to keep what it gives a receipt for, and nothing else on
+// the way is trusted with anything but delay. What others write into an answer
+// enters states and logs only shortened and without control characters.
+package uploader
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tidemark/seal"
+)
+
+// Queue is what the uploader needs of the spool. Its methods are called
+// concurrently for different lanes.
+type Queue interface {
+	// Peek returns the lane's oldest batches in order, at least one if there is any
+	// and otherwise about maxBytes of them. It removes nothing.
+	Peek(lane seal.Lane, maxBytes int) ([]*seal.Batch, error)
+	// AckAll verifies receipts and durably lets go of the batches they cover, all or
+	// none. A batch that has gone already is harmless.
+	AckAll(receipts [][]byte) ([]*seal.Receipt, error)
+	// Head returns the last batch ever appended to the lane, sequence number 0 when
+	// there has been none.
+	Head(lane seal.Lane) (seq uint64, hash seal.Hash)
+	// Wait returns a channel that is closed at the next append to the lane.
+	Wait(lane seal.Lane) <-chan struct{}
+}
+
+// Options are an uploader's choices.
+type Options struct {
+	Queue    Queue
+	Archive  *seal.Archive  // whose receipts count
+	Identity *seal.Identity // signs the request tokens
+	Remote   *Remote        // where the archive is
+
+	Lanes        []seal.Lane      // nil means messages and media
+	RequestBytes int              // batches of about this many bytes in one request; 0 means 4 MiB
+	RetryFirst   time.Duration    // first back-off at most; 0 means 500 ms
+	RetryMax     time.Duration    // longest back-off; 0 means 5 min
+	Logger       *slog.Logger     // nil discards
+	Now          func() time.Time // nil means time.Now
+}
+
+// Uploader delivers a queue's batches. Make one with New.
+type Uploader struct {
+	opts   Options
+	log    *slog.Logger
+	lanes  []*lane
+	offset atomic.Int64 // nanoseconds that the archive's clock is ahead of ours
+}
+
+// New makes an uploader; Run starts it.
+func New(o Options) (*Uploader, error) {
+	if o.Queue == nil || o.Archive == nil || o.Identity == nil || o.Remote == nil {
+		return nil, errors.New("new uploader: it needs a queue, an archive, an identity and a remote")
+	}
+	if o.Lanes == nil {
+		o.Lanes = []seal.Lane{seal.Messages, seal.Media}
+	}
+	o.RequestBytes = cmp.Or(o.RequestBytes, 4<<20)
+	o.RetryFirst = cmp.Or(o.RetryFirst, 500*time.Millisecond)
+	o.RetryMax = cmp.Or(o.RetryMax, 5*time.Minute)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	u := &Uploader{opts: o, log: o.Logger}
+	for _, id := range o.Lanes {
+		u.lanes = append(u.lanes, newLane(u, id))
+	}
+	return u, nil
+}
+
+// now is the archive's clock as far as it is known.
+func (u *Uploader) now() time.Time { return u.opts.Now().Add(time.Duration(u.offset.Load())) }
+
+// Run delivers until the context ends, whose error it then returns. Any other
+// error is the queue's: delivery cannot go on.
+func (u *Uploader) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range u.lanes {
+		g.Go(func() error { return l.run(ctx) })
+	}
+	return g.Wait()
+}
+
+// ErrUndelivered reports that Drain left batches in the queue; the error says in
+// which state.
+var ErrUndelivered = errors.New("not everything is delivered")
+
+// drainAttempts is how often Drain tries a lane that makes no progress.
+const drainAttempts = 4
+
+// Drain delivers what is in the queue and returns nil once it is empty. It gives up
+// with ErrUndelivered when the context ends, at once where waiting cannot help, and
+// otherwise after a few attempts. It must not be called while Run runs.
+func (u *Uploader) Drain(ctx context.Context) error {
+	errs := make([]error, len(u.lanes))
+	var wg sync.WaitGroup
+	for i, l := range u.lanes {
+		wg.Go(func() { errs[i] = l.drain(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Status returns the state of delivery as of now.
+func (u *Uploader) Status() Status {
+	var s Status
+	for _, l := range u.lanes {
+		ls := l.snapshot()
+		s.Lanes = append(s.Lanes, ls)
+		if len(s.Lanes) == 1 || ls.State.rank() > s.State.rank() {
+			s.State, s.Since, s.Err = ls.State, ls.Since, ls.Err
+		}
+		if ls.LastReceipt.After(s.LastReceipt) {
+			s.LastReceipt = ls.LastReceipt
+		}
+	}
+	return s
+}
+
+// NewClient makes the HTTP client deliveries use: proxies from the environment,
+// connections and answers within limits of time and size.
+func NewClient() *http.Client { return &http.Client{Transport: newTransport()} }
+
+func errUndelivered(id seal.Lane, s State, cause string) error {
+	if cause == "" {
+		return fmt.Errorf("%s: %w", id, ErrUndelivered)
+	}
+	return fmt.Errorf("%s: %w: %s: %s", id, ErrUndelivered, s, cause)
+}
