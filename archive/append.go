@@ -1,0 +1,293 @@
+package archive
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"tidemark/archive/index"
+	"tidemark/archive/registry"
+	"tidemark/archive/store"
+	"tidemark/seal"
+	"tidemark/seal/protocol"
+)
+
+// MaxAppend is how many new batches one Append takes; the rest must be sent
+// again. It bounds the files that one request makes.
+const MaxAppend = 256
+
+// Enroll enrols the device that the enrolment proves, with an enrolment token. It
+// wraps registry.ErrToken, registry.ErrRevoked and seal.ErrForged.
+func (a *Archive) Enroll(token string, e *protocol.Enrollment) (seal.DeviceID, error) {
+	if a.hasStopped() {
+		return seal.DeviceID{}, ErrStopped
+	}
+	id, err := protocol.VerifyEnrollment(e, a.Key())
+	if err != nil {
+		return id, err
+	}
+	if err := a.registry.Enroll(token, id, e, a.now()); err != nil {
+		return id, err
+	}
+	a.logger.Info("device enrolled", "device", id.String())
+	return id, nil
+}
+
+// Append adds batches to a lane and returns a signed receipt for each batch that
+// is kept now, in their order. There may be fewer than batches; the error is set
+// only when there is none. It wraps ErrRefused, ErrStopped, registry.ErrUnknown or
+// a *HeadError; after any other error the batches may or may not be kept, and
+// sending them again finds out.
+func (a *Archive) Append(ctx context.Context, id store.Lane, batches []*seal.Batch) ([][]byte, error) {
+	if a.hasStopped() {
+		return nil, ErrStopped
+	}
+	public, err := a.registry.Key(id.Device)
+	if err != nil {
+		return nil, err
+	}
+	if public == nil {
+		return nil, registry.ErrUnknown
+	}
+	l := a.lane(id)
+	if err := l.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer l.release()
+	if err := a.ready(ctx, l); err != nil {
+		return nil, err
+	}
+	receipts, fresh, err := a.sort(l, public, batches)
+	if len(fresh) > 0 {
+		// From here on a client that hangs up no longer matters.
+		more, cerr := a.commit(context.WithoutCancel(ctx), l, fresh)
+		if cerr != nil {
+			l.settled = false
+			a.stop(cerr)
+			err = cerr
+		}
+		receipts = append(receipts, more...)
+	}
+	if len(receipts) == 0 {
+		return nil, err
+	}
+	if err != nil {
+		a.logger.Warn("took only the first of the batches", "device", id.Device.String(), "lane", id.Lane.String(),
+			"batch", len(receipts), "batches", len(batches), "err", err)
+	}
+	return receipts, nil
+}
+
+// sort checks the batches one after the other. It returns the receipts of those
+// that are kept already, then those that follow the head, and what is wrong with
+// the first that is neither.
+func (a *Archive) sort(l *lane, public ed25519.PublicKey, batches []*seal.Batch) (receipts [][]byte, fresh []*seal.Batch, err error) {
+	seq, hash := l.seq, l.hash
+	for _, b := range batches {
+		if b.Device != l.id.Device || b.Lane != l.id.Lane {
+			return receipts, fresh, fmt.Errorf("%w: it is of another device or lane", ErrRefused)
+		}
+		if err := b.Verify(public); err != nil {
+			return receipts, fresh, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		switch {
+		case b.Seq <= l.seq && len(fresh) == 0:
+			kept, ok, err := a.index.Batch(l.id, b.Seq)
+			if err != nil {
+				return receipts, fresh, err
+			}
+			if !ok || kept.Hash != b.Hash() {
+				return receipts, fresh, &HeadError{l.head()}
+			}
+			note, err := a.receipt(b, kept.Log, kept.Received)
+			if err != nil {
+				return receipts, fresh, err
+			}
+			receipts = append(receipts, note)
+		case b.Seq == seq+1 && b.Previous == hash:
+			if len(fresh) == MaxAppend {
+				return receipts, fresh, nil
+			}
+			fresh = append(fresh, b)
+			seq, hash = b.Seq, b.Hash()
+		default:
+			return receipts, fresh, &HeadError{l.head()}
+		}
+	}
+	return receipts, fresh, nil
+}
+
+// receipt signs for a batch. Ed25519 and the form have no freedom in them: the
+// same batch, place and time give the same bytes.
+func (a *Archive) receipt(b *seal.Batch, place uint64, received time.Time) ([]byte, error) {
+	r := seal.Receipt{
+		Archive: a.Name(), Device: b.Device, Lane: b.Lane, Seq: b.Seq, Hash: b.Hash(), Log: place, Received: received,
+	}
+	return r.Sign(a.keys.Receipts)
+}
+
+// The steps of commit, for tests.
+const (
+	stepStore   = "store"
+	stepLog     = "log"
+	stepReceipt = "receipt"
+	stepIndex   = "index"
+)
+
+// do runs one step between the hook's two calls.
+func (a *Archive) do(step string, f func() error) error {
+	if a.hook != nil {
+		if err := a.hook(step, false); err != nil {
+			return err
+		}
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	if a.hook != nil {
+		return a.hook(step, true)
+	}
+	return nil
+}
+
+// commit keeps batches that follow the lane's head. The lane is held. The order
+// of its four steps, and what a crash after each leaves:
+//
+//	store    the batch file is durable. Nothing names it yet: recovery looks for
+//	         its entry in the log, finds none, and goes on with the next step.
+//	         The other order would let the log name a batch that nobody has.
+//	log      the entry is durable in the log. Recovery finds it there and does
+//	         not add it twice.
+//	receipt  the signed receipt is durable, with the time of receipt and the place
+//	         in the log, which nothing else could restore. Before it goes out: a
+//	         device that sends again must get the same receipt.
+//	index    the records can be looked up. This transaction is not synced; what
+//	         a power cut takes from its end, recovery adds again from the files.
+//
+// Only then does the device get the receipt and may delete the batch. When a step
+// fails the lane is no longer settled, and recovery runs before it is used again.
+func (a *Archive) commit(ctx context.Context, l *lane, batches []*seal.Batch) ([][]byte, error) {
+	start := time.Now()
+	received := a.now().UTC().Truncate(time.Millisecond)
+
+	// Reading the content takes processor time, the steps take the disk's.
+	type read struct {
+		entries []index.Entry
+		err     error
+	}
+	reading := make(chan read, 1)
+	go func() {
+		entries, err := a.read(l.id, batches)
+		reading <- read{entries, err}
+	}()
+
+	notes, places, err := a.keep(ctx, l.id, batches, received)
+	content := <-reading // also after an error: it uses the index
+	if err = errors.Join(err, content.err); err != nil {
+		return nil, err
+	}
+	size := 0
+	for i := range content.entries {
+		content.entries[i].Log, content.entries[i].Received = places[i], received
+		size += len(batches[i].Raw)
+		a.logFaults(&content.entries[i])
+	}
+	if err := a.do(stepIndex, func() error { return a.addToIndex(content.entries) }); err != nil {
+		return nil, err
+	}
+	last := batches[len(batches)-1]
+	l.seq, l.hash = last.Seq, last.Hash()
+	a.logger.Debug("batches kept", "device", l.id.Device.String(), "lane", l.id.Lane.String(), "seq", last.Seq,
+		"batch", len(batches), "bytes", size, "elapsed", time.Since(start))
+	return notes, nil
+}
+
+// keep is the first three steps.
+func (a *Archive) keep(ctx context.Context, id store.Lane, batches []*seal.Batch, received time.Time) (notes [][]byte, places []uint64, err error) {
+	if err := a.do(stepStore, func() error { return a.store.Put(id, batches...) }); err != nil {
+		return nil, nil, err
+	}
+	err = a.do(stepLog, func() error {
+		entries := make([][]byte, len(batches))
+		for i, b := range batches {
+			entries[i] = b.LogEntry()
+		}
+		places, err = a.log.Add(ctx, entries...)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, b := range batches {
+		n, err := a.receipt(b, places[i], received)
+		if err != nil {
+			return nil, nil, err
+		}
+		notes = append(notes, n)
+	}
+	err = a.do(stepReceipt, func() error { return a.store.AppendReceipts(id, notes...) })
+	return notes, places, err
+}
+
+// maxRows is how many records one transaction of the index takes, unless one batch
+// has more. Other lanes wait for it.
+const maxRows = 2048
+
+// addToIndex adds the entries in their order. A crash between two transactions
+// leaves the first of them, which recovery is used to.
+func (a *Archive) addToIndex(entries []index.Entry) error {
+	for len(entries) > 0 {
+		n, rows := 1, len(entries[0].Rows)
+		for n < len(entries) && rows+len(entries[n].Rows) <= maxRows {
+			rows += len(entries[n].Rows)
+			n++
+		}
+		if err := a.index.Add(entries[:n]...); err != nil {
+			return err
+		}
+		entries = entries[n:]
+	}
+	return nil
+}
+
+// read opens the batches and makes their index entries, all but place and time.
+func (a *Archive) read(id store.Lane, batches []*seal.Batch) ([]index.Entry, error) {
+	carried := map[seal.KeyID][]byte{} // by the batches before, which are not indexed yet
+	entries := make([]index.Entry, len(batches))
+	for i, b := range batches {
+		entries[i] = NewEntry(b)
+		if len(b.KeyHeader) > 0 {
+			carried[b.Key] = b.KeyHeader
+		}
+		err := a.opener.Read(b, &entries[i], func(k seal.KeyID) ([]byte, error) {
+			if h := carried[k]; h != nil {
+				return h, nil
+			}
+			return a.index.KeyHeader(k)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return entries, nil
+}
+
+// NewEntry makes a batch's index entry, without place, time and content.
+func NewEntry(b *seal.Batch) index.Entry {
+	return index.Entry{
+		Batch: index.Batch{
+			Lane: store.Lane{Device: b.Device, Lane: b.Lane}, Seq: b.Seq, Hash: b.Hash(),
+			Sealed: b.Sealed, Records: b.Records, Bytes: int64(len(b.Raw)),
+		},
+		KeyID: b.Key, KeyHeader: b.KeyHeader,
+	}
+}
+
+func (a *Archive) logFaults(e *index.Entry) {
+	if len(e.Faults) > 0 {
+		a.logger.Warn("batch is kept but can not be read in full", "device", e.Lane.Device.String(), "lane", e.Lane.Lane.String(),
+			"seq", e.Seq, "faults", len(e.Faults), "err", e.Faults[0].What)
+	}
+}

@@ -1,0 +1,162 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"tidemark/archive/index"
+	"tidemark/archive/registry"
+	"tidemark/record"
+)
+
+// DeviceStatus is what the archive knows of one device.
+type DeviceStatus struct {
+	ID       string           `json:"id"`
+	Hostname string           `json:"hostname"`
+	OS       string           `json:"os"`
+	Arch     string           `json:"arch"`
+	Version  string           `json:"version"`
+	Enrolled time.Time        `json:"enrolled"`
+	LastSeen time.Time        `json:"last_seen"` // last request, to the minute
+	Revoked  time.Time        `json:"revoked,omitzero"`
+	Batches  int64            `json:"batches"`
+	Records  int64            `json:"records"`
+	Bytes    int64            `json:"bytes"`
+	Lanes    map[string]int64 `json:"lanes"`            // last sequence number
+	State    string           `json:"state"`            // the worst severity of Open, or "ok"
+	Open     []OpenState      `json:"open,omitempty"`   // what the device has reported and not yet recovered from
+	Faults   int64            `json:"faults,omitempty"` // batches or records that could not be read
+}
+
+// OpenState is a state that an event began and none has ended.
+type OpenState struct {
+	Account  string    `json:"account,omitempty"`
+	Event    string    `json:"event"`
+	Severity string    `json:"severity"`
+	Since    time.Time `json:"since"`
+	File     string    `json:"file,omitempty"`
+}
+
+// Devices lists every enrolled device. It works while a server runs.
+func Devices(ctx context.Context, f Folder) ([]DeviceStatus, error) {
+	r, err := f.OpenIndex()
+	if errors.Is(err, index.ErrMissing) {
+		r = nil // nothing was delivered yet, or the index is to be made again
+	} else if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(f.Registry()); err != nil { // opening would make an empty one
+		return nil, err
+	}
+	reg, err := registry.Open(f.Registry())
+	if err != nil {
+		return nil, err
+	}
+	defer reg.Close()
+	devices, err := reg.Devices(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]DeviceStatus, len(devices))
+	byID := map[string]*DeviceStatus{}
+	for i, d := range devices {
+		out[i] = DeviceStatus{
+			ID: d.ID.String(), Hostname: d.Hostname, OS: d.OS, Arch: d.Arch, Version: d.Version,
+			Enrolled: d.Enrolled, LastSeen: d.Seen, Revoked: d.Revoked, Lanes: map[string]int64{}, State: "ok",
+		}
+		byID[out[i].ID] = &out[i]
+	}
+	if r == nil {
+		return out, nil
+	}
+	defer r.Close()
+	lanes, err := r.Lanes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range lanes {
+		if d := byID[l.Lane.Device.String()]; d != nil {
+			d.Batches += l.Batches
+			d.Records += l.Records
+			d.Bytes += l.Bytes
+			d.Faults += l.Faults
+			d.Lanes[l.Lane.Lane.String()] = int64(l.Last)
+		}
+	}
+	states := map[string]*openStates{}
+	err = r.Events(ctx, func(device string, line []byte) error {
+		if states[device] == nil {
+			states[device] = &openStates{}
+		}
+		states[device].event(line)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for id, s := range states {
+		if d := byID[id]; d != nil {
+			d.Open = s.open
+			for _, o := range s.open {
+				if rank(o.Severity) > rank(d.State) {
+					d.State = o.Severity
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+func rank(severity string) int {
+	return slices.Index([]string{record.SeverityInfo, record.SeverityDegraded, record.SeverityBlind}, severity)
+}
+
+// openStates follows a device's events in the order they arrived.
+type openStates struct{ open []OpenState }
+
+// occurrences are events that tell what happened once, not a state that lasts.
+var occurrences = []string{
+	record.EventStarted, record.EventStopped, record.EventAccountFound, record.EventGap, record.EventExcluded,
+	record.EventDatabaseReplaced, record.EventDatabaseRecreated,
+}
+
+func (s *openStates) event(line []byte) {
+	var e struct {
+		Event      string            `json:"event"`
+		Severity   string            `json:"severity"`
+		Since      time.Time         `json:"since"`
+		CapturedAt time.Time         `json:"captured_at"`
+		Detail     map[string]string `json:"detail"`
+		Account    record.Party      `json:"account"`
+		Source     struct {
+			File string `json:"file"`
+		} `json:"source"`
+	}
+	if json.Unmarshal(line, &e) != nil {
+		return // it was indexed, so this is only a member of an unknown form
+	}
+	if e.Event == record.EventRecovered {
+		// It may name the state it ends, and the file; what it does not name it means all of.
+		ended := e.Detail["event"]
+		s.open = slices.DeleteFunc(s.open, func(o OpenState) bool {
+			return o.Account == e.Account.ID && (ended == "" || ended == o.Event) && (e.Source.File == "" || e.Source.File == o.File)
+		})
+		return
+	}
+	if rank(e.Severity) <= rank(record.SeverityInfo) || slices.Contains(occurrences, e.Event) {
+		return
+	}
+	o := OpenState{e.Account.ID, e.Event, e.Severity, cmp.Or(e.Since, e.CapturedAt), e.Source.File}
+	for i, have := range s.open {
+		if have.Account == o.Account && have.Event == o.Event && have.File == o.File {
+			s.open[i].Severity = o.Severity // still the same state
+			return
+		}
+	}
+	s.open = append(s.open, o)
+}

@@ -1,0 +1,166 @@
+package index
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"tidemark/record"
+)
+
+// What Derive reads of a record is what record.Parse reads.
+func TestDeriveReadsTheRecord(t *testing.T) {
+	line := message(7)
+	row, err := Derive(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agree(t, row, line)
+	if !bytes.Equal(row.JSON, line) {
+		t.Error("the line is not kept as it was")
+	}
+}
+
+// agree fails the test when the row says other than the parsed record.
+func agree(t *testing.T, row Row, line []byte) {
+	t.Helper()
+	r, err := record.Parse(line)
+	if err != nil {
+		return // deeper than Derive looks
+	}
+	str := func(what, got, want string) {
+		if got != want {
+			t.Errorf("%s %q, the record says %q", what, got, want)
+		}
+	}
+	str("id", row.ID, r.ID)
+	str("kind", row.Kind, string(r.Kind))
+	str("type", row.Type, r.Type)
+	str("of", row.Of, r.Of)
+	if r.Account != nil {
+		str("account", row.Account, r.Account.ID)
+	}
+	if r.Conversation != nil {
+		str("conversation", row.Conversation, r.Conversation.ID)
+	}
+	if r.Sender != nil {
+		str("sender", row.Sender, r.Sender.ID)
+	}
+	if (row.Text == nil) != (r.Text == nil) || row.Text != nil && *row.Text != *r.Text {
+		t.Error("the text differs")
+	}
+	if row.CapturedAt != r.CapturedAt.UnixMilli() || row.SentAt != nil && *row.SentAt != r.SentAt.UnixMilli() {
+		t.Error("a time differs")
+	}
+}
+
+// The digest is the same for two captures of one message and differs as soon as
+// anything that was said differs.
+func TestDigest(t *testing.T) {
+	line := string(message(7))
+	base, err := Derive([]byte(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		old, new string
+		same     bool
+	}{
+		{`"device":"d_aaaa`, `"device":"d_bbbb`, true},
+		{`"captured_at":"2026`, `"captured_at":"2027`, true},
+		{`"name":"Me"`, `"name":"You"`, true},
+		{`,"name":"Me"`, ``, true},
+		{`"name":"项目组"`, `"name":"x"`, true},
+		{`"name":"张三"`, `"name":"{\"}"`, true},
+		{`"account":{"id":"wxid_me"`, `"account":{"id":"wxid_you"`, false},
+		{`"sender":{"id":"wxid_7"`, `"sender":{"id":"wxid_8"`, false},
+		{`"self":false`, `"self":true`, false},
+		{`"sent_at":"2026`, `"sent_at":"2027`, false},
+		{`"text":"明`, `"text":"今`, false},
+		{`"message_content":"明`, `"message_content":"今`, false},
+		{`"decoder":"weixin4/1"`, `"decoder":"weixin4/2"`, false},
+		{`"local_id":"7"`, `"local_id":"8"`, false},
+	} {
+		changed := strings.Replace(line, c.old, c.new, 1)
+		if changed == line {
+			t.Fatalf("%s is not in the record", c.old)
+		}
+		row, err := Derive([]byte(changed))
+		if err != nil {
+			t.Errorf("%s: %v", c.new, err)
+		} else if (row.Digest == base.Digest) != c.same {
+			t.Errorf("%s -> %s: same digest %t, want %t", c.old, c.new, !c.same, c.same)
+		}
+	}
+}
+
+// What is no record is said to be none, without its words in the error.
+func TestDeriveRefuses(t *testing.T) {
+	line := string(message(7))
+	for name, bad := range map[string]string{
+		"empty":                   "",
+		"not JSON":                "SECRET",
+		"an array":                "[]",
+		"two values":              line + line,
+		"cut short":               line[:len(line)-1],
+		"another version":         strings.Replace(line, `"v":1`, `"v":2`, 1),
+		"no version":              strings.Replace(line, `"v":1,`, ``, 1),
+		"unknown kind":            strings.Replace(line, `"kind":"message"`, `"kind":"SECRET"`, 1),
+		"an id of another kind":   strings.Replace(line, `"id":"m_`, `"id":"e_`, 1),
+		"text of another type":    strings.Replace(line, `"text":"`, `"text":7,"x":"`, 1),
+		"account of another type": strings.Replace(line, `"account":{`, `"account":"SECRET","x":{`, 1),
+		"order not a number":      strings.Replace(line, `"order":"`, `"order":"SECRET`, 1),
+		"time not a time":         strings.Replace(line, `"sent_at":"`, `"sent_at":"SECRET`, 1),
+		"no capture time":         strings.Replace(line, `"captured_at":"`, `"x":"`, 1),
+		"no account":              strings.Replace(line, `"account":{`, `"x":{`, 1),
+		"the archive's member":    strings.Replace(line, `"v":1`, `"v":1,"archive":{}`, 1),
+	} {
+		_, err := Derive([]byte(bad))
+		if !errors.Is(err, record.ErrInvalid) {
+			t.Errorf("%s: %v, want ErrInvalid", name, err)
+		} else if strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%s: the error quotes content: %v", name, err)
+		}
+	}
+}
+
+// Derive takes any bytes without harm, and what it reads is what the record says.
+func FuzzDerive(f *testing.F) {
+	f.Add(message(7))
+	f.Add([]byte(`{"v":1,"kind":"event","id":"e_aaaaaaaaaaaaaaaaaaaaaaaaaa","event":"gap","severity":"info","device":"d","captured_at":"2026-11-23T08:00:00Z"}`))
+	f.Add([]byte(`{"a":{"b":[1,"\\\"",{}]},"c":null , "d":-1e9}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		row, err := Derive(line)
+		if err != nil {
+			return
+		}
+		// encoding/json takes names in any case, and the last of a name given twice,
+		// part by part; such lines are legal and told from ours by nobody.
+		if doubled(line) {
+			return
+		}
+		agree(t, row, line)
+	})
+}
+
+// doubled says whether any object of the line has a name twice, or one that is
+// spelled with capitals or escapes.
+func doubled(line []byte) bool {
+	found := false
+	var walk func(b []byte)
+	walk = func(b []byte) {
+		own := map[string]bool{}
+		members(b, func(name string, value []byte) {
+			var plain string
+			if json.Unmarshal([]byte(`"`+name+`"`), &plain) != nil || plain != name || strings.ToLower(name) != name || own[name] {
+				found = true
+			}
+			own[name] = true
+			walk(value)
+		})
+	}
+	walk(line)
+	return found
+}

@@ -1,0 +1,13 @@
+package server
+
+import (
+	"errors"
+
+	"github.com/ncruces/go-sqlite3"
+	"golang.org/x/sys/windows"
+)
+
+// isFull says whether the error is that the disk is full.
+func isFull(err error) bool {
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, sqlite3.FULL)
+}

@@ -1,0 +1,334 @@
+// Package server speaks the archive's side of the protocol over HTTP. What it
+// says is in docs/protocol.md; package seal/protocol has the words.
+//
+// Every answer that is not a success is a problem (RFC 9457). No answer and no
+// log line has content, keys or tokens in it. Bodies are held in memory while
+// their token is verified, so their total size is bounded; beyond it a device is
+// asked to come back.
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"tidemark/archive"
+	"tidemark/archive/store"
+	"tidemark/seal"
+	"tidemark/seal/protocol"
+)
+
+// PathHealth answers {"status":"ok"} while the archive takes batches.
+const PathHealth = "/v1/health"
+
+// Limits. A body larger than its limit is answered with 413.
+const (
+	maxEnrollment = 64 << 10
+	maxInFlight   = 256 << 20 // bytes of request bodies held at once
+	retryBusy     = "1"       // seconds
+	retryFailed   = "30"
+	graceful      = 20 * time.Second // for requests under way when the server stops
+)
+
+// Server answers for one archive.
+type Server struct {
+	archive *archive.Archive
+	logger  *slog.Logger
+	memory  *semaphore.Weighted
+	mux     *http.ServeMux
+}
+
+// routes are the paths of the protocol; a table that no one writes.
+var routes = []struct {
+	method, path string
+	handle       func(*Server, http.ResponseWriter, *http.Request) error
+}{
+	{http.MethodGet, protocol.PathArchive, (*Server).document},
+	{http.MethodPost, protocol.PathEnroll, (*Server).enroll},
+	{http.MethodGet, protocol.PathHead, (*Server).head},
+	{http.MethodPost, protocol.PathBatches, (*Server).append},
+	{http.MethodGet, PathHealth, (*Server).health},
+}
+
+// Routes lists what a server answers, as "METHOD /path/{lane}".
+func Routes() []string {
+	out := make([]string, len(routes))
+	for i, r := range routes {
+		out[i] = r.method + " " + r.path
+	}
+	return out
+}
+
+// New returns a server for the archive.
+func New(a *archive.Archive, logger *slog.Logger) *Server {
+	s := &Server{archive: a, logger: logger, memory: semaphore.NewWeighted(maxInFlight), mux: http.NewServeMux()}
+	for _, r := range routes {
+		s.mux.Handle(r.method+" "+r.path, s.answer(func(w http.ResponseWriter, req *http.Request) error { return r.handle(s, w, req) }))
+		// The same path with any other method; ServeMux would answer in plain text.
+		s.mux.Handle(r.path, s.answer(func(w http.ResponseWriter, _ *http.Request) error {
+			w.Header().Set("Allow", r.method)
+			return problem(http.StatusMethodNotAllowed, protocol.ProblemRequest, "this path takes "+r.method)
+		}))
+	}
+	s.mux.Handle("/", s.answer(func(http.ResponseWriter, *http.Request) error {
+		return problem(http.StatusNotFound, protocol.ProblemRequest, "there is nothing at this path")
+	}))
+	return s
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Serve answers requests on the listener until ctx ends or the archive stops, and
+// then lets those under way finish. It closes the listener.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	h := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       5 * time.Minute, // 32 MiB over a slow line
+		WriteTimeout:      10 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(l) }()
+	var stopped error
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-s.archive.Stopped():
+		stopped = archive.ErrStopped
+	case <-ctx.Done():
+	}
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceful)
+	defer cancel()
+	if err := h.Shutdown(sctx); err != nil {
+		h.Close()
+	}
+	<-served
+	return stopped
+}
+
+// answer turns a handler's error into a problem.
+func (s *Server) answer(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		err := handle(w, r)
+		if err == nil {
+			s.logger.Debug("answered", "method", r.Method, "path", r.URL.Path, "elapsed", time.Since(start))
+			return
+		}
+		p := s.problemOf(err)
+		level := slog.LevelDebug
+		switch {
+		case p.Status >= 500:
+			level = slog.LevelError
+		case p.Status == http.StatusConflict, p.Status == http.StatusUnprocessableEntity, p.Status == http.StatusUnauthorized, p.Status == http.StatusForbidden:
+			level = slog.LevelWarn
+		}
+		s.logger.Log(r.Context(), level, "refused", "method", r.Method, "path", r.URL.Path, "status", p.Status,
+			"source", r.RemoteAddr, "elapsed", time.Since(start), "err", err)
+		writeProblem(w, p)
+	})
+}
+
+func (s *Server) document(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", protocol.TypeJSON)
+	w.Write(s.archive.Document())
+	return nil
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
+	select {
+	case <-s.archive.Stopped():
+		return archive.ErrStopped
+	default:
+	}
+	return writeJSON(w, map[string]string{"status": "ok"})
+}
+
+func (s *Server) enroll(w http.ResponseWriter, r *http.Request) error {
+	token, err := bearer(r)
+	if err != nil {
+		return err
+	}
+	if err := wantType(r, protocol.TypeJSON); err != nil {
+		return err
+	}
+	body, release, err := s.body(w, r, maxEnrollment)
+	if err != nil {
+		return err
+	}
+	defer release()
+	var e protocol.Enrollment
+	if err := json.Unmarshal(body, &e); err != nil {
+		return problem(http.StatusBadRequest, protocol.ProblemRequest, "the body is not an enrolment")
+	}
+	id, err := s.archive.Enroll(token, &e)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, protocol.Enrolled{Device: id.String()})
+}
+
+func (s *Server) head(w http.ResponseWriter, r *http.Request) error {
+	id, err := s.authenticate(r, nil)
+	if err != nil {
+		return err
+	}
+	head, err := s.archive.Head(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, head)
+}
+
+func (s *Server) append(w http.ResponseWriter, r *http.Request) error {
+	if err := wantType(r, protocol.TypeBatches); err != nil {
+		return err
+	}
+	if _, err := bearer(r); err != nil { // before the body takes memory
+		return err
+	}
+	body, release, err := s.body(w, r, protocol.MaxRequest)
+	if err != nil {
+		return err
+	}
+	defer release()
+	id, err := s.authenticate(r, body)
+	if err != nil {
+		return err
+	}
+	batches, perr := parseBatches(body)
+	if len(batches) == 0 {
+		return perr
+	}
+	notes, err := s.archive.Append(r.Context(), id, batches)
+	if err != nil {
+		return err
+	}
+	receipts := protocol.Receipts{Receipts: make([]string, len(notes))}
+	for i, n := range notes {
+		receipts.Receipts[i] = string(n)
+	}
+	return writeJSON(w, receipts)
+}
+
+// parseBatches reads the batches of a body, up to the first that is not one.
+func parseBatches(body []byte) ([]*seal.Batch, error) {
+	if len(body) == 0 {
+		return nil, problem(http.StatusBadRequest, protocol.ProblemRequest, "the body holds no batch")
+	}
+	var out []*seal.Batch
+	for r := bytes.NewReader(body); len(out) < archive.MaxAppend; {
+		b, err := seal.ReadBatch(r)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return out, fmt.Errorf("%w: %w", archive.ErrRefused, err)
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// authenticate verifies the request's token over the body and returns the lane
+// that the path names, of the device that made the token.
+func (s *Server) authenticate(r *http.Request, body []byte) (store.Lane, error) {
+	lane, err := seal.ParseLane(r.PathValue("lane"))
+	if err != nil {
+		return store.Lane{}, problem(http.StatusNotFound, protocol.ProblemRequest, "there is no such lane")
+	}
+	token, err := bearer(r)
+	if err != nil {
+		return store.Lane{}, err
+	}
+	var lookup error
+	device, err := protocol.VerifyToken(token, s.archive.Name(), r.Method, r.URL.Path, body, s.archive.Now(),
+		func(d seal.DeviceID) ed25519.PublicKey {
+			public, err := s.archive.Registry().Key(d)
+			lookup = err
+			return public
+		})
+	if lookup != nil {
+		return store.Lane{}, lookup // the archive's trouble, not the token's
+	}
+	if err != nil {
+		return store.Lane{}, &tokenError{err}
+	}
+	if err := s.archive.Registry().Seen(device, s.archive.Now()); err != nil {
+		s.logger.Warn("can not note when a device was seen", "device", device.String(), "err", err)
+	}
+	return store.Lane{Device: device, Lane: lane}, nil
+}
+
+// tokenError marks a request token that did not verify.
+type tokenError struct{ err error }
+
+func (e *tokenError) Error() string { return e.err.Error() }
+func (e *tokenError) Unwrap() error { return e.err }
+
+// body reads a request's body and reserves the memory for it until release.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, release func(), err error) {
+	tooLarge := problem(http.StatusRequestEntityTooLarge, protocol.ProblemTooLarge, fmt.Sprintf("at most %d bytes at once", limit))
+	size := r.ContentLength
+	if size > limit {
+		return nil, nil, tooLarge
+	}
+	if size < 0 {
+		size = limit
+	}
+	if !s.memory.TryAcquire(size) {
+		return nil, nil, problem(http.StatusServiceUnavailable, protocol.ProblemBusy, "too much is arriving at once")
+	}
+	release = func() { s.memory.Release(size) }
+	buf := bytes.NewBuffer(make([]byte, 0, min(size, 1<<20)))
+	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+		release()
+		var max *http.MaxBytesError
+		if errors.As(err, &max) {
+			return nil, nil, tooLarge
+		}
+		return nil, nil, problem(http.StatusBadRequest, protocol.ProblemRequest, "the body ended early")
+	}
+	return buf.Bytes(), release, nil
+}
+
+func bearer(r *http.Request) (string, error) {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return "", &tokenError{errors.New("no bearer token")}
+	}
+	return token, nil
+}
+
+func wantType(r *http.Request, want string) error {
+	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != want {
+		return problem(http.StatusUnsupportedMediaType, protocol.ProblemRequest, "the body must be "+want)
+	}
+	return nil
+}
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", protocol.TypeJSON)
+	w.Write(append(b, '\n'))
+	return nil
+}

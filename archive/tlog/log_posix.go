@@ -1,0 +1,106 @@
+//go:build !windows
+
+package tlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/transparency-dev/tessera"
+	"github.com/transparency-dev/tessera/api/layout"
+	"github.com/transparency-dev/tessera/storage/posix"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Log appends entries. Its methods may be called concurrently.
+type Log struct {
+	*Reader
+	appender *tessera.Appender
+	shutdown func(context.Context) error
+	cancel   context.CancelFunc
+}
+
+// Create makes an empty log in a folder that has none.
+func Create(ctx context.Context, dir string, signer note.Signer) error {
+	if _, err := os.Stat(filepath.Join(dir, layout.CheckpointPath)); err == nil {
+		return fmt.Errorf("create log: %w", os.ErrExist)
+	}
+	l, err := open(ctx, dir, signer)
+	if err != nil {
+		return err
+	}
+	return l.Close(ctx)
+}
+
+// Open opens the log for appending. Only one process may do so at a time, which
+// the caller sees to.
+func Open(ctx context.Context, dir string, signer note.Signer) (*Log, error) {
+	// Tessera would make a missing log anew and empty; receipts already given
+	// would then name entries that nobody has.
+	if _, err := os.Stat(filepath.Join(dir, layout.CheckpointPath)); err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			err = ErrMissing
+		}
+		return nil, fmt.Errorf("open log %s: %w", dir, err)
+	}
+	if _, err := NewReader(dir).Size(); err != nil {
+		return nil, err
+	}
+	return open(ctx, dir, signer)
+}
+
+func open(ctx context.Context, dir string, signer note.Signer) (*Log, error) {
+	driver, err := posix.New(ctx, posix.Config{Path: dir})
+	if err != nil {
+		return nil, fmt.Errorf("open log %s: %w", dir, err)
+	}
+	// The log's background work lives until Close, not as long as the call's context.
+	lctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	options := tessera.NewAppendOptions().
+		WithCheckpointSigner(signer).
+		WithBatching(batchSize, batchAge).
+		WithCheckpointInterval(checkpointInterval)
+	appender, shutdown, _, err := tessera.NewAppender(lctx, driver, options)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("open log %s: %w", dir, err)
+	}
+	return &Log{Reader: NewReader(dir), appender: appender, shutdown: shutdown, cancel: cancel}, nil
+}
+
+// Add appends the entries, in their order but perhaps with others between them,
+// and returns the index of each once all are durable. After an error some may be
+// in the log: look before adding them again.
+func (l *Log) Add(ctx context.Context, entries ...[]byte) ([]uint64, error) {
+	futures := make([]tessera.IndexFuture, len(entries))
+	for i, e := range entries {
+		futures[i] = l.appender.Add(ctx, tessera.NewEntry(e))
+	}
+	indexes := make([]uint64, len(entries))
+	var failed error
+	for i, f := range futures {
+		index, err := f()
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		indexes[i] = index.Index
+	}
+	if failed != nil {
+		return nil, fmt.Errorf("add to log: %w", failed)
+	}
+	return indexes, nil
+}
+
+// Close waits until a checkpoint covers all that was added, and stops.
+func (l *Log) Close(ctx context.Context) error {
+	err := l.shutdown(ctx)
+	l.cancel()
+	if err != nil {
+		return fmt.Errorf("close log: %w", err)
+	}
+	return nil
+}
