@@ -1,0 +1,280 @@
+// Package agent is one running Tidemark: it reads the settings, opens what is in
+// the state folder, and wires collector, spool and uploader together.
+//
+// # Order
+//
+// Starting: the status endpoint, so that a person can ask from the first moment;
+// the enrolment, for which it waits if there is none yet; the spool, which is also
+// the lock that two agents on one state folder meet at; collector and uploader.
+//
+// Stopping: the collector first, then the "stopped" event, then a last delivery
+// with a deadline, then the spool. Every commit is safe by itself, so ending the
+// process at any moment costs courtesy and no record.
+//
+// # Trust
+//
+// The state folder is the user's who runs the agent, and nobody else's. What is
+// secret in it: identity.json (whoever has it can deliver in this device's name)
+// and keys.json (whoever has it and WeChat's files can read them). The spool is
+// sealed to the archive. The status endpoint is a socket that only that user can
+// open; what it tells holds no content.
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tidemark/agent/config"
+	"tidemark/collector"
+	"tidemark/collector/discover"
+	"tidemark/collector/keys"
+	"tidemark/spool"
+	"tidemark/uploader"
+)
+
+// Options are an agent's choices.
+type Options struct {
+	Config  *config.Config
+	Version string           // of this program
+	Client  *http.Client     // nil means uploader.NewClient()
+	Logger  *slog.Logger     // nil discards
+	Grace   time.Duration    // for the last delivery when stopping; 0 means 5 s
+	Now     func() time.Time // nil means time.Now
+}
+
+// source is what the agent needs of the collector.
+type source interface {
+	Run(ctx context.Context) error
+	Once(ctx context.Context) error
+	Status() collector.Status
+}
+
+// Agent runs once. Status may be called at any time, concurrently.
+type Agent struct {
+	opts      Options
+	log       *slog.Logger
+	started   time.Time
+	newSource func(collector.Options) (source, error)
+	enrolPoll time.Duration // how soon an enrolment is noticed
+
+	mu   sync.Mutex
+	pipe *pipeline // nil until enrolled
+	wait error     // why there is no pipeline yet
+}
+
+// New makes an agent and touches nothing; Run or Once starts it.
+func New(o Options) *Agent {
+	o.Grace = cmp.Or(o.Grace, 5*time.Second)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Agent{
+		opts: o, log: o.Logger, started: o.Now(), enrolPoll: 2 * time.Second,
+		newSource: func(co collector.Options) (source, error) { return collector.New(co) },
+	}
+}
+
+// pipeline is the wired parts of an enrolled agent.
+type pipeline struct {
+	dir, device, version string
+	log                  *slog.Logger
+	now                  func() time.Time
+	enrolment            *enrolment
+	spool                *spool.Spool
+	source               source
+	uploader             *uploader.Uploader
+	ring                 *keys.Ring
+}
+
+// open opens the spool and wires the parts. The error wraps spool.ErrLocked when
+// another agent has the state folder.
+func (a *Agent) open(e *enrolment) (*pipeline, error) {
+	c := a.opts.Config
+	p := &pipeline{
+		dir: c.StateDir, device: e.identity.ID().String(), version: a.opts.Version, log: a.log, now: a.opts.Now, enrolment: e,
+	}
+	var err error
+	if p.ring, err = KeyRing(c); err != nil {
+		return nil, err
+	}
+	remote, err := uploader.NewRemote(e.url, UserAgent(a.opts.Version), a.opts.Client)
+	if err != nil {
+		return nil, err
+	}
+	p.spool, err = spool.Open(filepath.Join(c.StateDir, spoolFile), spool.Options{
+		Identity: e.identity, Archive: e.archive, MaxBytes: c.SpoolMaxBytes, Logger: a.log.With("component", "spool"), Now: a.opts.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.source, err = a.newSource(collector.Options{
+		Device: e.identity.ID(), Secret: e.identity.Secret("collector digests"), Spool: p.spool, Keys: p.ring,
+		Find:  func() ([]discover.Account, []discover.Problem) { return discover.Find(c.Sources) },
+		Scope: c.Scope, History: c.History, Poll: c.Poll, Logger: a.log.With("component", "collector"), Now: a.opts.Now,
+	})
+	if err == nil {
+		p.uploader, err = uploader.New(uploader.Options{
+			Queue: p.spool, Archive: e.archive, Identity: e.identity, Remote: remote,
+			Logger: a.log.With("component", "uploader"), Now: a.opts.Now,
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.spool.Close())
+	}
+	return p, nil
+}
+
+// Run captures and delivers until the context ends, and then stops in good order.
+// context.Cause says why it stops; the cause's text goes into the "stopped" event.
+// It returns nil after a stop that was asked for.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := MakeStateDir(a.opts.Config); err != nil {
+		return err
+	}
+	closeEndpoint, err := a.serve()
+	if errors.Is(err, ErrRunning) {
+		return err
+	}
+	if err != nil { // capture matters more than being asked about it
+		a.log.Warn("status endpoint is not available", "err", err)
+	} else {
+		defer closeEndpoint()
+	}
+	e, err := a.awaitEnrolment(ctx)
+	if err != nil {
+		return ignoreCanceled(ctx, err)
+	}
+	p, err := a.open(e)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.pipe, a.wait = p, nil
+	a.mu.Unlock()
+	a.log.Info("agent started", "device", p.device, "archive", e.archive.Name())
+
+	err = p.begin(ctx, "service")
+	if err == nil {
+		g, gctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return p.source.Run(gctx) })
+		g.Go(func() error { return p.uploader.Run(gctx) })
+		g.Go(func() error { return p.heartbeat(gctx) })
+		err = ignoreCanceled(ctx, g.Wait())
+	}
+	reason := "failed"
+	if err == nil {
+		reason = stopReason(ctx)
+	}
+	return errors.Join(err, a.stop(ctx, p, reason))
+}
+
+// stop ends a pipeline whose source and uploader have returned. The spool no longer
+// grows by what is captured and is safe on disk; delivering what is left is a
+// courtesy to the archive, so it has a deadline of its own.
+func (a *Agent) stop(ctx context.Context, p *pipeline, reason string) error {
+	ctx = context.WithoutCancel(ctx)
+	err := p.end(ctx, reason)
+	ctx, cancel := context.WithTimeout(ctx, a.opts.Grace)
+	defer cancel()
+	if undelivered := p.uploader.Drain(ctx); undelivered != nil {
+		a.log.Info("batches stay in the spool until the next start", "err", undelivered)
+	}
+	p.beat()
+	a.log.Info("agent stopped", "reason", reason)
+	return errors.Join(err, p.spool.Close())
+}
+
+// awaitEnrolment waits for the device to be enrolled, so that a service can be
+// installed before it is.
+func (a *Agent) awaitEnrolment(ctx context.Context) (*enrolment, error) {
+	t := time.NewTicker(a.enrolPoll)
+	defer t.Stop()
+	for told := false; ; {
+		e, err := readEnrolment(a.opts.Config)
+		if !errors.Is(err, ErrNotEnrolled) {
+			return e, err
+		}
+		a.mu.Lock()
+		a.wait = err
+		a.mu.Unlock()
+		if !told {
+			a.log.Warn("agent waits to be enrolled, nothing is captured", "err", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+// ErrIncomplete reports that a single pass could not capture or deliver everything.
+var ErrIncomplete = errors.New("not everything is captured and acknowledged")
+
+// Once makes one pass over everything, delivers, and stops. It returns what came of
+// it, and ErrIncomplete unless every account in scope could be read and the archive
+// has acknowledged all. The error wraps spool.ErrLocked while a service runs.
+func (a *Agent) Once(ctx context.Context) (*Status, error) {
+	e, err := readEnrolment(a.opts.Config)
+	if err != nil {
+		return nil, err
+	}
+	p, err := a.open(e)
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	a.pipe = p
+	a.mu.Unlock()
+	err = p.begin(ctx, "once")
+	if err == nil {
+		err = p.source.Once(ctx)
+	}
+	reason := "single pass done"
+	if err != nil {
+		reason = "failed"
+	}
+	// The end of the pass is recorded even when a signal has ended the context.
+	err = errors.Join(err, p.end(context.WithoutCancel(ctx), reason), p.uploader.Drain(ctx))
+	p.beat()
+	s := a.Status()
+	s.Running = false
+	if err == nil && s.Overall == Blind {
+		err = ErrIncomplete
+	} else if err != nil {
+		err = fmt.Errorf("%w: %w", ErrIncomplete, err)
+	}
+	return s, errors.Join(err, p.spool.Close())
+}
+
+// stopReason is the text for the "stopped" event.
+func stopReason(ctx context.Context) string {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause.Error()
+	}
+	return "asked to stop"
+}
+
+// ignoreCanceled drops the error by which parts report that they were asked to stop.
+func ignoreCanceled(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+var _ uploader.Queue = (*spool.Spool)(nil)
+var _ collector.Keys = (*keys.Ring)(nil)

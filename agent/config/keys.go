@@ -1,0 +1,308 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"tidemark/collector"
+	"tidemark/seal"
+)
+
+// Config is the effective settings. The comments of Keys are the manual.
+type Config struct {
+	ArchiveURL    string
+	ArchiveKey    string
+	StateDir      string
+	Sources       []string
+	Scope         collector.Scope
+	History       collector.History
+	Poll          time.Duration
+	Keys          []KeySource
+	SpoolMaxBytes int64
+	LogLevel      slog.Level
+	LogFormat     string
+}
+
+// KeySource is one place that database keys come from.
+type KeySource struct {
+	Source  string   `json:"source" yaml:"source"`                       // file or exec
+	Path    string   `json:"path,omitempty" yaml:"path,omitempty"`       // of a file
+	Command []string `json:"command,omitempty" yaml:"command,omitempty"` // of exec
+}
+
+// Key is a setting: its name in the file, its type and rule in words, its default
+// and what it is for.
+type Key struct {
+	Name    string
+	Type    string
+	Default string // as one would write it in the file
+	Doc     string
+
+	set func(c *Config, n *yaml.Node) error // the error says the rule
+	get func(c *Config) any
+}
+
+// Env is the environment variable that sets the key: TIDEMARK_STATE_DIR for
+// state_dir. Its value is written as in the file; a list of words may be separated
+// by commas.
+func (k Key) Env() string {
+	return "TIDEMARK_" + strings.ToUpper(strings.ReplaceAll(k.Name, ".", "_"))
+}
+
+// Keys lists every setting, in the order of the manual.
+func Keys() []Key {
+	return []Key{
+		stringKey("archive.url", "", "where the archive is; empty means where this device is enrolled", checkURL,
+			func(c *Config) *string { return &c.ArchiveURL }),
+		stringKey("archive.key", "", "the archive's key, tmk1…; empty means the one this device is enrolled with", checkArchiveKey,
+			func(c *Config) *string { return &c.ArchiveKey }),
+		stringKey("state_dir", defaultStateDir(), "folder of the agent's identity, spool and added keys", checkAbsolute,
+			func(c *Config) *string { return &c.StateDir }),
+		listKey("sources", "[]", "folders to search for WeChat accounts beside the usual places", checkAbsolute,
+			func(c *Config) *[]string { return &c.Sources }),
+		listKey("capture.accounts.include", `["*"]`, "accounts that are captured, as usernames or patterns", checkPattern,
+			func(c *Config) *[]string { return &c.Scope.Accounts.Include }),
+		listKey("capture.accounts.exclude", "[]", "accounts that are not, although included", checkPattern,
+			func(c *Config) *[]string { return &c.Scope.Accounts.Exclude }),
+		listKey("capture.conversations.include", `["*"]`, "conversations that are captured, as usernames or patterns", checkPattern,
+			func(c *Config) *[]string { return &c.Scope.Conversations.Include }),
+		listKey("capture.conversations.exclude", "[]", "conversations that are not, although included", checkPattern,
+			func(c *Config) *[]string { return &c.Scope.Conversations.Exclude }),
+		historyKey(),
+		{Name: "capture.poll", Type: "duration, 100ms to 1h", Default: "10s", Doc: "how often everything is looked at, whatever the system reports",
+			set: func(c *Config, n *yaml.Node) error { return parsePoll(n, &c.Poll) },
+			get: func(c *Config) any { return c.Poll.String() }},
+		{Name: "keys", Type: "list of key sources", Default: "[]", Doc: "where database keys come from, beside those added on this device",
+			set: func(c *Config, n *yaml.Node) error { return parseSources(n, &c.Keys) },
+			get: func(c *Config) any { return c.Keys }},
+		{Name: "spool.max_bytes", Type: "size, at least 1MiB", Default: "2GiB", Doc: "how much may wait for the archive before reading stops",
+			set: func(c *Config, n *yaml.Node) error { return parseQuota(n, &c.SpoolMaxBytes) },
+			get: func(c *Config) any { return formatSize(c.SpoolMaxBytes) }},
+		{Name: "log.level", Type: "debug, info, warn or error", Default: "info", Doc: "the least that is logged",
+			set: func(c *Config, n *yaml.Node) error { return parseLevel(n, &c.LogLevel) },
+			get: func(c *Config) any { return strings.ToLower(c.LogLevel.String()) }},
+		{Name: "log.format", Type: "text or json", Default: "text", Doc: "the form of log lines",
+			set: func(c *Config, n *yaml.Node) error { return parseFormat(n, &c.LogFormat) },
+			get: func(c *Config) any { return c.LogFormat }},
+	}
+}
+
+func stringKey(name, def, doc string, check func(string) error, field func(*Config) *string) Key {
+	return Key{Name: name, Type: "text", Default: def, Doc: doc,
+		set: func(c *Config, n *yaml.Node) error {
+			s, err := scalar(n)
+			if err == nil && s != "" {
+				err = check(s)
+			}
+			if err == nil {
+				*field(c) = s
+			}
+			return err
+		},
+		get: func(c *Config) any { return *field(c) }}
+}
+
+func listKey(name, def, doc string, check func(string) error, field func(*Config) *[]string) Key {
+	return Key{Name: name, Type: "list", Default: def, Doc: doc,
+		set: func(c *Config, n *yaml.Node) error {
+			if n.Kind != yaml.SequenceNode {
+				return errors.New("must be a list, as [a, b]")
+			}
+			list := []string{}
+			for _, item := range n.Content {
+				s, err := scalar(item)
+				if err == nil {
+					err = check(s)
+				}
+				if err != nil {
+					return fmt.Errorf("each item: %w", err)
+				}
+				list = append(list, s)
+			}
+			if len(list) == 0 && strings.HasSuffix(name, ".include") { // the collector takes none for all
+				return errors.New(`must name something; ["*"] is everything`)
+			}
+			*field(c) = list
+			return nil
+		},
+		get: func(c *Config) any { return *field(c) }}
+}
+
+func historyKey() Key {
+	return Key{Name: "capture.history", Type: "all, none or {since: date}", Default: "all",
+		Doc: "how much of what was said before the first start is captured",
+		set: func(c *Config, n *yaml.Node) error {
+			text := n.Value
+			if n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Value == "since" {
+				text = n.Content[1].Value
+			} else if date, ok := strings.CutPrefix(text, "since:"); ok {
+				text = strings.TrimSpace(date)
+			}
+			h, err := collector.ParseHistory(text)
+			if err != nil || text == "" {
+				return errors.New("must be all, none or {since: 2026-01-01}")
+			}
+			c.History = h
+			return nil
+		},
+		get: func(c *Config) any {
+			switch {
+			case c.History.None:
+				return "none"
+			case !c.History.Since.IsZero():
+				return "since: " + c.History.Since.Format(time.DateOnly)
+			}
+			return "all"
+		}}
+}
+
+func scalar(n *yaml.Node) (string, error) {
+	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
+		return "", errors.New("must be text")
+	}
+	return n.Value, nil
+}
+
+// checkURL demands TLS except on this machine. Content is sealed either way, but an
+// enrolment token is not.
+func checkURL(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("must be https://host[:port][/path]")
+	}
+	loopback := u.Hostname() == "localhost"
+	if ip := net.ParseIP(u.Hostname()); ip != nil {
+		loopback = ip.IsLoopback()
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !loopback) {
+		return errors.New("must be https, or http on this machine's own loopback address")
+	}
+	return nil
+}
+
+// CheckURL is the rule of archive.url, for the command line.
+func CheckURL(s string) error { return checkURL(s) }
+
+func checkArchiveKey(s string) error {
+	if _, err := seal.ParseArchiveKey(s); err != nil {
+		return fmt.Errorf("must be the archive's key, tmk1 and 56 letters: %w", err)
+	}
+	return nil
+}
+
+func checkAbsolute(s string) error {
+	if !filepath.IsAbs(s) {
+		return errors.New("must be an absolute path")
+	}
+	return nil
+}
+
+func checkPattern(s string) error {
+	return collector.Rule{Include: []string{s}}.Validate()
+}
+
+func parsePoll(n *yaml.Node, into *time.Duration) error {
+	d, err := time.ParseDuration(n.Value)
+	if err != nil || d < 100*time.Millisecond || d > time.Hour {
+		return errors.New("must be a duration such as 500ms or 10s, from 100ms to 1h")
+	}
+	*into = d
+	return nil
+}
+
+func parseSources(n *yaml.Node, into *[]KeySource) error {
+	const rule = "must be a list of {source: file, path: /absolute/path} and {source: exec, command: [/program, argument]}"
+	if n.Kind != yaml.SequenceNode {
+		return errors.New(rule)
+	}
+	list := []KeySource{}
+	for _, item := range n.Content {
+		if item.Kind != yaml.MappingNode {
+			return errors.New(rule)
+		}
+		for i := 0; i < len(item.Content); i += 2 {
+			if k := item.Content[i].Value; k != "source" && k != "path" && k != "command" {
+				return fmt.Errorf("%s; %q is not known", rule, k)
+			}
+		}
+		var s KeySource
+		if err := item.Decode(&s); err != nil {
+			return errors.New(rule)
+		}
+		switch {
+		case s.Source == "file" && filepath.IsAbs(s.Path) && len(s.Command) == 0:
+		case s.Source == "exec" && len(s.Command) > 0 && filepath.IsAbs(s.Command[0]) && s.Path == "":
+		default:
+			return errors.New(rule)
+		}
+		list = append(list, s)
+	}
+	*into = list
+	return nil
+}
+
+// The units of sizes; only powers of 1024, so that a size means one thing.
+var units = []struct {
+	name  string
+	bytes int64
+}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
+
+func parseQuota(n *yaml.Node, into *int64) error {
+	size, err := parseSize(n.Value)
+	if err != nil || size < 1<<20 {
+		return errors.New("must be a size such as 500MiB or 2GiB, at least 1MiB")
+	}
+	*into = size
+	return nil
+}
+
+func parseSize(s string) (int64, error) {
+	factor := int64(1)
+	for _, u := range units {
+		if number, ok := strings.CutSuffix(s, u.name); ok {
+			s, factor = strings.TrimSpace(number), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > (1<<62)/factor {
+		return 0, errors.New("must be a size")
+	}
+	return n * factor, nil
+}
+
+func formatSize(n int64) string {
+	for _, u := range units {
+		if n >= u.bytes && n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func parseLevel(n *yaml.Node, into *slog.Level) error {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	l, ok := levels[n.Value]
+	if !ok {
+		return errors.New("must be debug, info, warn or error")
+	}
+	*into = l
+	return nil
+}
+
+func parseFormat(n *yaml.Node, into *string) error {
+	if n.Value != "text" && n.Value != "json" {
+		return errors.New("must be text or json")
+	}
+	*into = n.Value
+	return nil
+}

@@ -1,0 +1,27 @@
+//go:build unix
+
+package config
+
+import "runtime"
+
+// DefaultFile is where the configuration file is looked for unless named.
+func DefaultFile() string {
+	if runtime.GOOS == "darwin" {
+		return "/Library/Application Support/Tidemark/tidemark.yaml"
+	}
+	return "/etc/tidemark/tidemark.yaml"
+}
+
+func defaultStateDir() string {
+	if runtime.GOOS == "darwin" {
+		return "/Library/Application Support/Tidemark/state"
+	}
+	return "/var/lib/tidemark"
+}
+
+func defaultPolicyDir() string {
+	if runtime.GOOS == "linux" {
+		return "/etc/tidemark/policy.d"
+	}
+	return "" // managed preferences come later
+}

@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"tidemark/agent/config"
+	"tidemark/collector/keys/durable"
+	"tidemark/seal"
+	"tidemark/seal/protocol"
+	"tidemark/uploader"
+)
+
+// ErrEnrolledElsewhere reports that the state folder belongs to another archive.
+var ErrEnrolledElsewhere = errors.New("this device is enrolled with another archive")
+
+// EnrolOptions say with whom to enrol.
+type EnrolOptions struct {
+	URL     string
+	Key     string       // the archive's key as text
+	Token   string       // the enrolment token
+	Version string       // of this program
+	Client  *http.Client // nil means uploader.NewClient()
+}
+
+// Enrolled says who enrolled with whom.
+type Enrolled struct {
+	Device  string `json:"device"`
+	Archive string `json:"archive"`
+	URL     string `json:"url"`
+}
+
+// Enrol makes this device known to the archive and keeps what a delivery needs in
+// the state folder. It may be repeated: a lost answer costs nothing, because the
+// identity is on disk before the archive hears of it, and the same device may
+// enrol with the same archive again. An error of another archive or server wraps
+// seal.ErrForged; the archive's own refusal is an *uploader.Failure.
+func Enrol(ctx context.Context, c *config.Config, o EnrolOptions) (*Enrolled, error) {
+	key, err := seal.ParseArchiveKey(o.Key)
+	if err != nil {
+		return nil, fmt.Errorf("enrol: %w", err)
+	}
+	if err := MakeStateDir(c); err != nil {
+		return nil, err
+	}
+	var old enrolmentForm
+	if err := readForm(filepath.Join(c.StateDir, enrolmentFile), &old); err == nil && old.Key != key.String() {
+		return nil, fmt.Errorf("enrol: %w", ErrEnrolledElsewhere)
+	}
+	remote, err := uploader.NewRemote(o.URL, UserAgent(o.Version), o.Client)
+	if err != nil {
+		return nil, fmt.Errorf("enrol: %w", err)
+	}
+	doc, err := remote.Document(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get archive key document: %w", err)
+	}
+	archive, err := seal.OpenArchiveDocument(doc, key)
+	if err != nil {
+		return nil, fmt.Errorf("enrol: %w", err)
+	}
+
+	// Document and identity first, the request second, the enrolment last. A crash
+	// before the last leaves a device that is not enrolled and repeats all this with
+	// the same identity; the other order could leave one that the archive knows and
+	// that has forgotten who it is.
+	if err := durable.WriteFile(filepath.Join(c.StateDir, archiveFile), doc, 0o600); err != nil {
+		return nil, fmt.Errorf("enrol: %w", err)
+	}
+	id, err := makeIdentity(c.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("enrol: %w", err)
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "unknown"
+	}
+	e := protocol.Enrollment{Hostname: hostname, OS: runtime.GOOS, Arch: runtime.GOARCH, Version: o.Version}
+	protocol.SignEnrollment(&e, id, key)
+	answer, err := remote.Enroll(ctx, o.Token, &e)
+	if err != nil {
+		return nil, fmt.Errorf("enrol: %w", err)
+	}
+	if answer.Device != id.ID().String() {
+		return nil, fmt.Errorf("enrol: the archive answered for another device: %w", seal.ErrForged)
+	}
+	form := enrolmentForm{V: 1, URL: o.URL, Key: key.String(), Device: answer.Device, Enrolled: time.Now().UTC().Truncate(time.Second)}
+	if err := writeForm(filepath.Join(c.StateDir, enrolmentFile), form); err != nil {
+		return nil, fmt.Errorf("enrol: %w", err)
+	}
+	return &Enrolled{Device: answer.Device, Archive: archive.Name(), URL: o.URL}, nil
+}
+
+// UserAgent is what this program calls itself to an archive.
+func UserAgent(version string) string { return "tidemark/" + version }

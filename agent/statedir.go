@@ -1,0 +1,174 @@
+package agent
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"tidemark/agent/config"
+	"tidemark/collector/keys"
+	"tidemark/collector/keys/durable"
+	"tidemark/seal"
+)
+
+// The files of the state folder. Every one but the spool and the heartbeat is
+// replaced whole by durable.WriteFile.
+const (
+	identityFile  = "identity.json"  // the device's seed, 0600; made when the device enrols
+	archiveFile   = "archive.json"   // the archive's key document, its exact bytes
+	enrolmentFile = "enrolment.json" // where this device is enrolled; written last, so its presence means all three are there
+	spoolFile     = "spool.db"
+	keysFile      = "keys.json"
+	heartbeatFile = "heartbeat" // empty; its time is when the agent was last known to run
+	socketFile    = "agent.sock"
+)
+
+// ErrNotEnrolled reports that the state folder holds no enrolment for the archive
+// of the configuration.
+var ErrNotEnrolled = errors.New("this device is not enrolled")
+
+// enrolment is who this device is and whom it delivers to.
+type enrolment struct {
+	identity *seal.Identity
+	archive  *seal.Archive
+	url      string
+}
+
+type identityForm struct {
+	V      int    `json:"v"`
+	Device string `json:"device"`
+	Seed   string `json:"seed"` // base64 of 32 bytes
+}
+
+type enrolmentForm struct {
+	V        int       `json:"v"`
+	URL      string    `json:"url"`
+	Key      string    `json:"key"`
+	Device   string    `json:"device"`
+	Enrolled time.Time `json:"enrolled"`
+}
+
+// MakeStateDir makes the state folder, which only this user may enter.
+func MakeStateDir(c *config.Config) error {
+	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+		return fmt.Errorf("make state folder: %w", err)
+	}
+	return nil
+}
+
+// readEnrolment opens the enrolment in the folder. The configuration's address and
+// key win over those kept at enrolment; another key is another archive, for which
+// this device is not enrolled.
+func readEnrolment(c *config.Config) (*enrolment, error) {
+	var form enrolmentForm
+	if err := readForm(filepath.Join(c.StateDir, enrolmentFile), &form); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, ErrNotEnrolled
+		}
+		return nil, fmt.Errorf("read enrolment: %w", err)
+	}
+	if c.ArchiveKey != "" && c.ArchiveKey != form.Key {
+		return nil, fmt.Errorf("%w with the archive of the configuration, but with another", ErrNotEnrolled)
+	}
+	key, err := seal.ParseArchiveKey(form.Key)
+	if err != nil {
+		return nil, fmt.Errorf("read enrolment: %w", err)
+	}
+	doc, err := os.ReadFile(filepath.Join(c.StateDir, archiveFile))
+	if err != nil {
+		return nil, fmt.Errorf("read archive key document: %w", err)
+	}
+	e := &enrolment{url: form.URL}
+	if c.ArchiveURL != "" {
+		e.url = c.ArchiveURL
+	}
+	if e.archive, err = seal.OpenArchiveDocument(doc, key); err != nil {
+		return nil, fmt.Errorf("read %s: %w", archiveFile, err)
+	}
+	if e.identity, err = readIdentity(c.StateDir); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func readIdentity(dir string) (*seal.Identity, error) {
+	var form identityForm
+	if err := readForm(filepath.Join(dir, identityFile), &form); err != nil {
+		return nil, fmt.Errorf("read identity: %w", err)
+	}
+	seed, err := base64.StdEncoding.DecodeString(form.Seed)
+	if err != nil {
+		return nil, errors.New("read identity: the seed is not base64") // not err: it may show a part
+	}
+	id, err := seal.IdentityFromSeed(seed)
+	if err != nil {
+		return nil, fmt.Errorf("read identity: %w", err)
+	}
+	if id.ID().String() != form.Device {
+		return nil, errors.New("read identity: the seed is another device's")
+	}
+	return id, nil
+}
+
+// makeIdentity returns the folder's identity, making one if there is none.
+func makeIdentity(dir string) (*seal.Identity, error) {
+	id, err := readIdentity(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return id, err
+	}
+	id = seal.NewIdentity()
+	form := identityForm{V: 1, Device: id.ID().String(), Seed: base64.StdEncoding.EncodeToString(id.Seed())}
+	return id, writeForm(filepath.Join(dir, identityFile), form)
+}
+
+// readForm reads a small JSON file of this program's. Errors quote nothing of it.
+func readForm(path string, into any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var version struct{ V int }
+	if json.Unmarshal(data, &version) != nil || json.Unmarshal(data, into) != nil {
+		return fmt.Errorf("%s is damaged", filepath.Base(path))
+	}
+	if version.V != 1 {
+		return fmt.Errorf("%s is of version %d, this program knows 1", filepath.Base(path), version.V)
+	}
+	return nil
+}
+
+func writeForm(path string, form any) error {
+	data, err := json.MarshalIndent(form, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
+	}
+	return durable.WriteFile(path, append(data, '\n'), 0o600)
+}
+
+// KeyStore is the store of the keys that were added on this device.
+func KeyStore(c *config.Config) *keys.Store {
+	return keys.NewStore(filepath.Join(c.StateDir, keysFile))
+}
+
+// KeyRing is all the places that database keys come from, the store first.
+func KeyRing(c *config.Config) (*keys.Ring, error) {
+	sources := []keys.Source{KeyStore(c)}
+	for _, s := range c.Keys {
+		switch s.Source {
+		case "file":
+			sources = append(sources, keys.NewFile(s.Path))
+		case "exec":
+			e, err := keys.NewExec(s.Command, keys.ExecOptions{})
+			if err != nil {
+				return nil, err
+			}
+			sources = append(sources, e)
+		}
+	}
+	return keys.NewRing(sources...), nil
+}

@@ -1,0 +1,172 @@
+// Package installer makes the agent a service of the operating system: systemd's,
+// launchd's or the Windows service manager's, through kardianos/service. The
+// service is visible under the name Tidemark in the system's list, and whoever
+// administers the machine stops and removes it as any other.
+//
+// What the service runs is exactly "tidemark run --config FILE". Where the library
+// knows no service system, such as in a container, the operations fail with
+// ErrNoSystem and change nothing.
+package installer
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/kardianos/service"
+)
+
+// Name is the service's name for the system's own tools.
+const Name = "tidemark"
+
+// Ordinary refusals.
+var (
+	ErrNoSystem     = errors.New("this system has no service manager that is supported")
+	ErrNotInstalled = errors.New("the service is not installed")
+)
+
+// unit is the systemd unit. The library's own has StandardOutput and limits of an
+// earlier age; this one restarts soon and leaves the log to the journal.
+//
+//go:embed tidemark.service
+var unit string
+
+// Options say what the service runs.
+type Options struct {
+	Config     string // absolute path of the configuration file; "" leaves the default
+	Executable string // "" means this program
+}
+
+// Service is the system's service for the agent. Its methods need the rights of an
+// administrator, but for Status.
+type Service struct{ s service.Service }
+
+// New describes the service; nothing is changed.
+func New(o Options) (*Service, error) {
+	s, err := service.New(idle{}, definition(o))
+	if errors.Is(err, service.ErrNoServiceSystemDetected) {
+		return nil, ErrNoSystem
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describe service: %w", err)
+	}
+	return &Service{s}, nil
+}
+
+// definition is what the system is told.
+func definition(o Options) *service.Config {
+	arguments := []string{"run"}
+	if o.Config != "" {
+		arguments = append(arguments, "--config", o.Config)
+	}
+	return &service.Config{
+		Name: Name, DisplayName: "Tidemark",
+		Description: "Records the business WeChat conversations on this device for the organisation that manages it.",
+		Executable:  o.Executable, Arguments: arguments,
+		Option: service.KeyValue{
+			"SystemdScript": unit,
+			"KeepAlive":     true, "RunAtLoad": true, // launchd
+			"DelayedAutoStart": true, "OnFailure": "restart", "OnFailureDelayDuration": "5s", // Windows
+		},
+	}
+}
+
+// Install adds the service and sets it to start with the system; it does not start
+// it.
+func (s *Service) Install() error { return s.do("install", s.s.Install) }
+
+// Uninstall removes the service, stopping it first. State and configuration stay.
+func (s *Service) Uninstall() error {
+	if status, err := s.s.Status(); err == nil && status == service.StatusRunning {
+		if err := s.do("stop", s.s.Stop); err != nil {
+			return err
+		}
+	}
+	return s.do("uninstall", s.s.Uninstall)
+}
+
+// Start starts the service.
+func (s *Service) Start() error { return s.do("start", s.s.Start) }
+
+// Stop stops the service in good order.
+func (s *Service) Stop() error { return s.do("stop", s.s.Stop) }
+
+func (s *Service) do(verb string, f func() error) error {
+	if err := f(); err != nil {
+		if errors.Is(err, service.ErrNotInstalled) {
+			return ErrNotInstalled
+		}
+		return fmt.Errorf("%s service: %w", verb, err)
+	}
+	return nil
+}
+
+// Running says whether the service runs. The error wraps ErrNotInstalled when there
+// is none.
+func (s *Service) Running() (bool, error) {
+	status, err := s.s.Status()
+	switch {
+	case errors.Is(err, service.ErrNotInstalled):
+		return false, ErrNotInstalled
+	case err != nil:
+		return false, fmt.Errorf("ask for service: %w", err)
+	}
+	return status == service.StatusRunning, nil
+}
+
+// Manager names the system's service manager.
+func (s *Service) Manager() string {
+	if p := s.s.Platform(); p != "" {
+		return p
+	}
+	return runtime.GOOS
+}
+
+// idle stands where the library wants the program: for the operations above it is
+// not run.
+type idle struct{}
+
+func (idle) Start(service.Service) error { return nil }
+func (idle) Stop(service.Service) error  { return nil }
+
+// ErrStopped is the context's cause when the system's service manager ends Run.
+var ErrStopped = errors.New("stopped by the service manager")
+
+// program adapts a run function to the library: Start must return at once, Stop
+// must wait until the work has ended.
+type program struct {
+	run    func(context.Context) error
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+	err    error  // valid once done is closed
+	exited func() // called when run returns by itself
+}
+
+func newProgram(ctx context.Context, run func(context.Context) error, exited func()) *program {
+	p := &program{run: run, done: make(chan struct{}), exited: exited}
+	p.ctx, p.cancel = context.WithCancelCause(ctx)
+	return p
+}
+
+func (p *program) Start(service.Service) error {
+	go func() {
+		p.err = p.run(p.ctx)
+		close(p.done)
+		if p.ctx.Err() == nil { // not asked to stop: the manager must learn of it
+			p.exited()
+		}
+	}()
+	return nil
+}
+
+func (p *program) Stop(service.Service) error {
+	p.cancel(ErrStopped)
+	<-p.done
+	return p.err
+}
+
+// Shutdown is what Windows says when the machine goes down, beside Stop.
+func (p *program) Shutdown(s service.Service) error { return p.Stop(s) }
