@@ -1,0 +1,54 @@
+# The index of the work. make help lists it.
+# Needs Go 1.26, make, and for the simulator (tests, demo, benchmarks) a C compiler.
+
+SHELL   := /bin/sh
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+FUZZTIME ?= 10s
+export TIDEMARK_SIMULATOR := $(CURDIR)/bin/simulator
+
+.PHONY: help build simulator demo test check race cross fuzz crash bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## both programs into bin/
+	$(GOBUILD) -o bin/ ./cmd/tidemark ./cmd/tidemark-archive
+
+simulator: ## the simulated WeChat client (cgo, real SQLCipher) into bin/
+	@command -v "$${CC:-gcc}" >/dev/null || { echo "make: a C compiler is needed for the simulator: apt-get install gcc" >&2; exit 1; }
+	CGO_ENABLED=1 go build -C simulator -o ../bin/simulator .
+
+demo: build simulator ## a chatting account captured into an archive, live; FOR=30s ends by itself
+	bin/simulator demo --bin bin $(if $(FOR),--for $(FOR))
+
+test: simulator check ## all tests, with the race detector, the simulator's too
+	go test -race -timeout 30m ./...
+	cd simulator && go test -race -timeout 10m ./...
+
+check: ## format, vet, staticcheck, tidy modules
+	@bad="$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go'))"; [ -z "$$bad" ] || { echo "not gofmt-ed: $$bad" >&2; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	cd simulator && go vet ./...
+	go mod tidy -diff
+	cd simulator && go mod tidy -diff
+
+cross: ## both programs for all six targets, without cgo, into dist/
+	@set -e; for t in $(TARGETS); do echo "$$t"; mkdir -p dist/$$t; \
+	  GOOS=$${t%/*} GOARCH=$${t#*/} $(GOBUILD) -o dist/$$t/ ./cmd/tidemark ./cmd/tidemark-archive; done
+
+fuzz: ## every fuzzer for FUZZTIME (10s) each
+	@set -e; for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	  echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
+
+crash: build simulator ## kill agent and archive with SIGKILL at random moments, 200 times
+	TIDEMARK_CRASHES=200 go test -run '^TestCrash$$' -v -count 1 -timeout 60m ./cmd/tidemark
+
+bench: build simulator ## the figures of docs/benchmarks.md; makes a 1 GB account in bin/bench once
+	TIDEMARK_BENCH=$(CURDIR)/bin/bench go test -run '^TestBench$$' -v -count 1 -timeout 60m ./cmd/tidemark
+
+clean: ## what was built
+	rm -rf bin dist
