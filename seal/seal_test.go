@@ -302,6 +302,54 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// A key document and a receipt of this version, as an archive made them, are read for
+// ever with the same outcome.
+func TestGoldenReceipt(t *testing.T) {
+	file := func(name string) string { return filepath.Join("testdata", "golden", name) }
+	if *update {
+		a := sealtest.New(t)
+		id, err := seal.IdentityFromSeed(sha(7))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := seal.Receipt{Archive: a.Name(), Device: id.ID(), Lane: seal.Messages, Seq: 17, Hash: seal.Hash(sha(9)), Log: 4711, Received: when}
+		msg, err := r.Sign(a.Receipts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, data := range map[string][]byte{"archive.json": a.Bytes, "archivekey.txt": []byte(a.Key.String() + "\n"), "receipt.note": msg} {
+			if err := os.MkdirAll(filepath.Dir(file(name)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file(name), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	read := func(name string) []byte {
+		b, err := os.ReadFile(file(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	pin, err := seal.ParseArchiveKey(strings.TrimSpace(string(read("archivekey.txt"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := seal.OpenArchiveDocument(read("archive.json"), pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := seal.OpenReceipt(read("receipt.note"), a.ReceiptVerifier())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Device.String() != "d_5zpwflwtnhbcwtamqi2pgywoyy" || r.Lane != seal.Messages || r.Seq != 17 || r.Hash != seal.Hash(sha(9)) || r.Log != 4711 || !r.Received.Equal(when) {
+		t.Errorf("the receipt says %+v", r)
+	}
+}
+
 func openVector(t *testing.T, v map[string]string) (string, error) {
 	raw := unhex(t, v["batch"])
 	b, err := seal.ParseBatch(raw)
