@@ -194,17 +194,29 @@ func appendString(b []byte, s string) []byte {
 	return appendValid(b, s)
 }
 
-// isPlain says whether every byte of s is a plain one, eight at a time: a byte is
-// not when it is below the space or above ASCII, or becomes zero when xored with a
-// quote or a backslash.
+// Eight bytes at a time. A borrow between bytes can make these say yes too often,
+// which costs a slower look, and never too seldom.
+const low, high = 0x0101010101010101, 0x8080808080808080
+
+func word(s string) uint64 {
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// below finds bytes of w that are less than n, zero those that are 0.
+func below(w uint64, n uint64) uint64 { return (w - low*n) &^ w & high }
+func zero(w uint64) uint64            { return (w - low) &^ w & high }
+
+// special says whether valid UTF-8 has a byte that may need an escape among eight.
+func special(w uint64) bool {
+	return below(w, ' ')|zero(w^(low*'"'))|zero(w^(low*'\\'))|zero(w^(low*0xe2)) != 0
+}
+
+// isPlain says whether every byte of s stands for itself.
 func isPlain(s string) bool {
-	const low, high = 0x0101010101010101, 0x8080808080808080
 	for len(s) >= 8 {
-		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-		quote, slash := w^(low*'"'), w^(low*'\\')
-		if (w|(w-low*' ')|(quote-low)|(slash-low))&high != 0 {
-			return false // or a carry from a neighbour, which the slow way sorts out
+		if w := word(s); w&high != 0 || special(w) {
+			return false
 		}
 		s = s[8:]
 	}
@@ -221,6 +233,12 @@ func appendValid(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0
 	for i := 0; i < len(s); i++ {
+		for len(s)-i >= 8 && !special(word(s[i:])) {
+			i += 8
+		}
+		if i == len(s) {
+			break
+		}
 		c := s[i]
 		if c >= utf8.RuneSelf {
 			if c == 0xe2 && i+2 < len(s) && s[i+1] == 0x80 && s[i+2]&^1 == 0xa8 { // U+2028, U+2029

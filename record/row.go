@@ -106,9 +106,13 @@ func (v *Value) appendJSON(b []byte) []byte {
 		b = strconv.AppendFloat(b, v.Real, 'g', -1, 64)
 		return append(b, `"}`...)
 	case Text:
-		if utf8.Valid(v.Bytes) {
-			// A view, not a copy: the bytes are only read, during this call.
-			return appendValid(b, unsafe.String(unsafe.SliceData(v.Bytes), len(v.Bytes)))
+		// A view, not a copy: the bytes are only read, during this call.
+		s := unsafe.String(unsafe.SliceData(v.Bytes), len(v.Bytes))
+		switch {
+		case isPlain(s):
+			return append(append(append(b, '"'), s...), '"')
+		case utf8.ValidString(s):
+			return appendValid(b, s)
 		}
 		return appendBase64(append(b, `{"text":"`...), v.Bytes)
 	case Blob:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,10 +30,47 @@ type Rows struct {
 	Names        Names
 	Name         func(username string) string // the name shown for a username, "" when not known
 
+	at      [len(decoded)]int // where the decoded columns stand in rows of width columns
+	width   int
 	senders map[string]*record.Sender
 	native  record.Native
 	text    string
 	buf     []byte
+}
+
+// The columns that are decoded, and their places in Rows.at.
+const (
+	colLocalID = iota
+	colServerID
+	colType
+	colOrder
+	colSender
+	colCreated
+	colContent
+	colMarker
+)
+
+var decoded = [...]string{
+	colLocalID: "local_id", colServerID: "server_id", colType: "local_type", colOrder: "sort_seq",
+	colSender: "real_sender_id", colCreated: "create_time", colContent: "message_content", colMarker: "WCDB_CT_message_content",
+}
+
+// find learns where the columns stand; the rows of one Rows are all of one table.
+func (d *Rows) find(row record.Row) {
+	if d.width == len(row) {
+		return
+	}
+	d.width = len(row)
+	for c, name := range decoded {
+		d.at[c] = slices.IndexFunc(row, func(col record.Column) bool { return col.Name == name })
+	}
+}
+
+func (d *Rows) int(row record.Row, column int) int64 {
+	if i := d.at[column]; i >= 0 {
+		return row[i].Value.Int
+	}
+	return 0
 }
 
 // Message is what Decode found out beyond the record's own fields.
@@ -51,28 +89,18 @@ func System(n *record.Native) bool { return n.Type == baseSystem || n.Type == ba
 // be decoded is named in Unreadable or Type, and the row is kept in any case.
 func (d *Rows) Decode(row record.Row, r *record.Record) Message {
 	var m Message
+	d.find(row)
+	if i := d.at[colOrder]; i >= 0 {
+		r.Order = formatInt(row[i].Value.Int)
+	}
+	m.LocalID, m.ServerID, m.Created = d.int(row, colLocalID), d.int(row, colServerID), d.int(row, colCreated)
+	localType, sender := d.int(row, colType), d.int(row, colSender)
 	var content, marker record.Value
-	var localType, sender int64
-	for i := range row {
-		v := &row[i].Value
-		switch row[i].Name {
-		case "local_id":
-			m.LocalID = v.Int
-		case "server_id":
-			m.ServerID = v.Int
-		case "local_type":
-			localType = v.Int
-		case "sort_seq":
-			r.Order = formatInt(v.Int)
-		case "real_sender_id":
-			sender = v.Int
-		case "create_time":
-			m.Created = v.Int
-		case "message_content":
-			content = *v
-		case "WCDB_CT_message_content":
-			marker = *v
-		}
+	if i := d.at[colContent]; i >= 0 {
+		content = row[i].Value
+	}
+	if i := d.at[colMarker]; i >= 0 {
+		marker = row[i].Value
 	}
 	d.native = record.Native{Type: localType & 0xffffffff, Subtype: localType >> 32}
 	r.Native = &d.native

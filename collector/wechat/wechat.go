@@ -45,14 +45,8 @@ type Table struct {
 	AutoIncrement bool     // sqlite_sequence tells its greatest id
 }
 
-// messageColumns are the columns that this version decodes; a table without
-// local_id is none of ours.
-var messageColumns = []string{
-	"local_id", "server_id", "local_type", "sort_seq", "real_sender_id", "create_time", "message_content",
-	"WCDB_CT_message_content",
-}
-
-// knownColumns are the others that it has heard of; any further one is drift.
+// knownColumns are those that this version has heard of beside the decoded ones;
+// any further one is drift.
 var knownColumns = []string{
 	"status", "upload_status", "download_status", "server_seq", "origin_source", "source", "compress_content",
 	"packed_info_data", "WCDB_CT_source",
@@ -131,7 +125,7 @@ func (t *Table) Unfamiliar() []string {
 		have[c] = true
 	}
 	known := map[string]bool{}
-	for _, c := range messageColumns {
+	for _, c := range decoded {
 		known[c] = true
 		if !have[c] {
 			out = append(out, "-"+c)
