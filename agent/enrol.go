@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"tidemark/agent/config"
-	"tidemark/collector/keys/durable"
+	"tidemark/internal/durable"
 	"tidemark/seal"
 	"tidemark/seal/protocol"
 	"tidemark/uploader"

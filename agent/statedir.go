@@ -12,7 +12,7 @@ import (
 
 	"tidemark/agent/config"
 	"tidemark/collector/keys"
-	"tidemark/collector/keys/durable"
+	"tidemark/internal/durable"
 	"tidemark/seal"
 )
 

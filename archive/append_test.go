@@ -19,10 +19,10 @@ import (
 	"tidemark/archive"
 	"tidemark/archive/archivetest"
 	"tidemark/archive/index"
-	"tidemark/archive/internal/durable"
 	"tidemark/archive/registry"
 	"tidemark/archive/store"
 	"tidemark/archive/tlog"
+	"tidemark/internal/durable"
 	"tidemark/record"
 	"tidemark/seal"
 	"tidemark/seal/protocol"
@@ -217,21 +217,34 @@ func TestBlind(t *testing.T) {
 	w.wantSound(1, 1)
 }
 
-// The same message from a second capture is one record; the same id with other
-// content is a second one, flagged, and the first stays as it was.
+// The same message from a second capture is one record, though the other laptop
+// keeps it under other names and in another row; the same id with another text is a
+// second one, flagged, and the first stays as it was.
 func TestOneRecordManyCaptures(t *testing.T) {
 	w := newWorld(t)
 	d, other := w.device(), w.device()
 	line := archivetest.Text(d.ID(), "c", 1, "one")
+	elsewhere := func(text string) []byte {
+		r, err := record.Parse(archivetest.Text(other.ID(), "c", 1, text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.CapturedAt, r.LocalID, r.Order = r.CapturedAt.Add(time.Hour), "4711", "1763884799999"
+		r.Client.OS, r.Decoder, r.Sender.Name, r.Conversation.Name = "darwin", "weixin4/2", "李四", "新项目组"
+		r.Source.File, r.Source.Row[0].Value.Int = "message/message_3.db", 4711
+		return r.AppendJSON(nil)
+	}
 	w.append(d, d.Seal(seal.Messages, line, line))
-	renamed := strings.NewReplacer("张三", "李四", "项目组", "新项目组").Replace(string(archivetest.Text(other.ID(), "c", 1, "one")))
-	w.append(other, other.Seal(seal.Messages, []byte(renamed)))
-	w.append(other, other.Seal(seal.Messages, archivetest.Text(other.ID(), "c", 1, "changed")))
-	w.append(other, other.Seal(seal.Messages, archivetest.Text(other.ID(), "c", 1, "changed"), archivetest.Text(d.ID(), "c", 1, "one")))
-	w.wantSound(4, 2)
+	w.append(other, other.Seal(seal.Messages, elsewhere("one")))
+	w.append(other, other.Seal(seal.Messages, elsewhere("changed")))
+	w.append(other, other.Seal(seal.Messages, elsewhere("changed"), line))
+	w.wantSound(4, 2) // every other line has its sighting, or verify would miss it
 	got := w.records(index.Query{})
 	if got[0].Text != "one" || got[0].Archive.Variant || got[1].Text != "changed" || !got[1].Archive.Variant {
 		t.Errorf("records %+v", got)
+	}
+	if first, _, _ := strings.Cut(w.export(index.Query{}), "\n"); !strings.HasPrefix(first, strings.TrimSuffix(string(line), "}")) {
+		t.Errorf("the first capture did not stay as it was: %s", first)
 	}
 }
 
@@ -477,8 +490,8 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// A state that a device reported lasts until it reports the recovery, and the
-// worst one is the device's state.
+// A state that a device reported lasts until it reports that this very state has
+// ended, and the worst one is the device's state. What happened once is no state.
 func TestDeviceStates(t *testing.T) {
 	w := newWorld(t)
 	d := w.device()
@@ -496,25 +509,53 @@ func TestDeviceStates(t *testing.T) {
 	event := func(name, severity string, detail map[string]string) []byte {
 		return archivetest.Event(d.ID(), name, severity, detail)
 	}
-	for _, step := range []struct {
+	file := func(n int) map[string]string {
+		return map[string]string{"state": "key rejected", "file": fmt.Sprintf("message/message_%d.db", n)}
+	}
+	unfamiliar := event(record.EventUnfamiliar, record.SeverityDegraded, nil)
+	rejected0, rejected1 := event(record.EventKeyRejected, record.SeverityBlind, file(0)), event(record.EventKeyRejected, record.SeverityBlind, file(1))
+	stopped := event(record.EventGap, record.SeverityDegraded, map[string]string{"reason": "service stopped"})
+	full := event(record.EventGap, record.SeverityDegraded, map[string]string{"state": "spool full"})
+	started := event(record.EventStarted, record.SeverityInfo, nil)
+	steps := []struct {
+		name  string
 		event []byte
 		want  string
 		open  int
 	}{
-		{event(record.EventStarted, record.SeverityInfo, nil), "ok", 0},
-		{event(record.EventUnfamiliar, record.SeverityDegraded, nil), "degraded", 1},
-		{event(record.EventKeyMissing, record.SeverityBlind, nil), "blind", 2},
-		{event(record.EventKeyMissing, record.SeverityBlind, nil), "blind", 2},
-		{event(record.EventGap, record.SeverityBlind, nil), "blind", 2},
-		{event(record.EventRecovered, record.SeverityInfo, map[string]string{"event": record.EventKeyMissing}), "degraded", 1},
-		{event(record.EventRecovered, record.SeverityInfo, nil), "ok", 0},
-	} {
-		if got := state(step.event); got.State != step.want || len(got.Open) != step.open {
-			t.Errorf("state %s with %d open, want %s with %d", got.State, len(got.Open), step.want, step.open)
+		{"nothing is wrong", started, "ok", 0},
+		{"a first state", unfamiliar, "degraded", 1},
+		{"a worse one", rejected0, "blind", 2},
+		{"the same of another file", rejected1, "blind", 3},
+		{"a gap behind us", stopped, "blind", 3},
+		{"its end", archivetest.Recovered(d.ID(), stopped), "blind", 3},
+		{"damage, which never ends", event(record.EventGap, record.SeverityDegraded, map[string]string{"cause": "damaged pages"}), "blind", 3},
+		{"the first file's end", archivetest.Recovered(d.ID(), rejected0), "blind", 2},
+		{"once more", archivetest.Recovered(d.ID(), rejected0), "blind", 2},
+		{"an end of no state", archivetest.Recovered(d.ID(), started), "blind", 2},
+		{"the other file's end", archivetest.Recovered(d.ID(), rejected1), "degraded", 1},
+		{"the first state's end", archivetest.Recovered(d.ID(), unfamiliar), "ok", 0},
+		{"a gap that grows", full, "degraded", 1},
+		{"its end", archivetest.Recovered(d.ID(), full), "ok", 0},
+	}
+	for i, step := range steps {
+		got := state(step.event)
+		if got.State != step.want || len(got.Open) != step.open {
+			t.Errorf("%d, %s: state %s with %d open, want %s with %d", i, step.name, got.State, len(got.Open), step.want, step.open)
+		}
+		if step.name == "the first file's end" {
+			left, err := record.Parse(rejected1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := archive.OpenState{ID: left.ID, Account: "wxid_me", Event: record.EventKeyRejected, Severity: record.SeverityBlind, Since: left.Since, File: "message/message_1.db"}
+			if got.Open[1] != want {
+				t.Errorf("open is %+v, want %+v", got.Open[1], want)
+			}
 		}
 	}
 	got := state()
-	if got.Hostname != "laptop" || got.Batches != 7 || got.Records != 7 || got.Lanes["messages"] != 7 {
+	if got.Hostname != "laptop" || got.Batches != int64(len(steps)) || got.Records != int64(len(steps)) || got.Lanes["messages"] != int64(len(steps)) {
 		t.Errorf("device %+v", got)
 	}
 }

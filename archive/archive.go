@@ -47,11 +47,11 @@ import (
 
 	"tidemark/archive/content"
 	"tidemark/archive/index"
-	"tidemark/archive/internal/durable"
 	"tidemark/archive/internal/filelock"
 	"tidemark/archive/registry"
 	"tidemark/archive/store"
 	"tidemark/archive/tlog"
+	"tidemark/internal/durable"
 	"tidemark/seal"
 	"tidemark/seal/protocol"
 )

@@ -35,6 +35,7 @@ type DeviceStatus struct {
 
 // OpenState is a state that an event began and none has ended.
 type OpenState struct {
+	ID       string    `json:"id"` // of the event that began it
 	Account  string    `json:"account,omitempty"`
 	Event    string    `json:"event"`
 	Severity string    `json:"severity"`
@@ -121,12 +122,14 @@ type openStates struct{ open []OpenState }
 
 // occurrences are events that tell what happened once, not a state that lasts.
 var occurrences = []string{
-	record.EventStarted, record.EventStopped, record.EventAccountFound, record.EventGap, record.EventExcluded,
+	record.EventStarted, record.EventStopped, record.EventAccountFound, record.EventRecovered,
 	record.EventDatabaseReplaced, record.EventDatabaseRecreated,
 }
 
 func (s *openStates) event(line []byte) {
 	var e struct {
+		ID         string            `json:"id"`
+		Of         string            `json:"of"`
 		Event      string            `json:"event"`
 		Severity   string            `json:"severity"`
 		Since      time.Time         `json:"since"`
@@ -141,22 +144,19 @@ func (s *openStates) event(line []byte) {
 		return // it was indexed, so this is only a member of an unknown form
 	}
 	if e.Event == record.EventRecovered {
-		// It may name the state it ends, and the file; what it does not name it means all of.
-		ended := e.Detail["event"]
-		s.open = slices.DeleteFunc(s.open, func(o OpenState) bool {
-			return o.Account == e.Account.ID && (ended == "" || ended == o.Event) && (e.Source.File == "" || e.Source.File == o.File)
-		})
+		// It ends the state that the event it names began, and no other: two
+		// databases may be in the same state.
+		s.open = slices.DeleteFunc(s.open, func(o OpenState) bool { return o.ID == e.Of })
 		return
 	}
-	if rank(e.Severity) <= rank(record.SeverityInfo) || slices.Contains(occurrences, e.Event) {
+	switch {
+	case rank(e.Severity) <= rank(record.SeverityInfo), slices.Contains(occurrences, e.Event):
 		return
+	case e.Event == record.EventGap && e.Detail["state"] == "":
+		return // a hole in what was captured; one that still grows names the state it grows by
 	}
-	o := OpenState{e.Account.ID, e.Event, e.Severity, cmp.Or(e.Since, e.CapturedAt), e.Source.File}
-	for i, have := range s.open {
-		if have.Account == o.Account && have.Event == o.Event && have.File == o.File {
-			s.open[i].Severity = o.Severity // still the same state
-			return
-		}
-	}
-	s.open = append(s.open, o)
+	s.open = append(s.open, OpenState{
+		ID: e.ID, Account: e.Account.ID, Event: e.Event, Severity: e.Severity,
+		Since: cmp.Or(e.Since, e.CapturedAt), File: cmp.Or(e.Detail["file"], e.Source.File),
+	})
 }

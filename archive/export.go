@@ -16,8 +16,8 @@ import (
 //
 //	"archive":{"received_at":"…","batch":{"device":"d_…","lane":"messages","seq":17,"hash":"…"},"log":42,"variant":true}
 //
-// Variant is there only when a record of the same id and other content arrived
-// before. Export works while a server runs, and never holds more than a record in
+// Variant is there only when a record of the same id and another meaning (see
+// [index.Derive]) arrived before. Export works while a server runs, and never holds more than a record in
 // memory.
 func Export(ctx context.Context, f Folder, q index.Query, w io.Writer) error {
 	r, err := f.OpenIndex()

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"tidemark/archive/index"
-	"tidemark/archive/internal/durable"
 	"tidemark/archive/registry"
 	"tidemark/archive/tlog"
+	"tidemark/internal/durable"
 	"tidemark/seal"
 )
 

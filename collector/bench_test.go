@@ -9,6 +9,7 @@ import (
 	"tidemark/collector"
 	"tidemark/collector/discover"
 	"tidemark/collector/simtest"
+	"tidemark/record"
 	"tidemark/seal"
 	"tidemark/spool"
 )
@@ -48,6 +49,19 @@ func BenchmarkHistory(b *testing.B) {
 			b.ReportMetric(float64(s.bytes.Load())/float64(s.records.Load()), "B/row")
 		}
 	})
+	b.Run("decode", func(b *testing.B) {
+		for b.Loop() {
+			var n atomic.Int64
+			c := historian(b, w, &sink{}, seal.NewIdentity())
+			c.TakeDecoded(func(*record.Record) { n.Add(1) })
+			if err := c.Once(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			if n.Load() == 0 {
+				b.Fatal("nothing was decoded")
+			}
+		}
+	})
 	b.Run("spool", func(b *testing.B) {
 		for b.Loop() {
 			d := newDevice(b, w)
@@ -61,6 +75,12 @@ func BenchmarkHistory(b *testing.B) {
 }
 
 func history(b *testing.B, w *simtest.World, s collector.Spool, id *seal.Identity) {
+	if err := historian(b, w, s, id).Once(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func historian(b *testing.B, w *simtest.World, s collector.Spool, id *seal.Identity) *collector.Collector {
 	keys := &keyring{}
 	keys.set(w.Key())
 	c, err := collector.New(collector.Options{
@@ -70,7 +90,5 @@ func history(b *testing.B, w *simtest.World, s collector.Spool, id *seal.Identit
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := c.Once(b.Context()); err != nil {
-		b.Fatal(err)
-	}
+	return c
 }

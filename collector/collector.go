@@ -73,7 +73,7 @@ type Options struct {
 	Scope   Scope
 	History History
 	Poll    time.Duration // reconciliation; 0 means 10 s
-	Workers int           // goroutines that read history; 0 means the number of cores, at least 2
+	Workers int           // goroutines that read history; 0 means one more than there are cores
 	Logger  *slog.Logger  // nil discards
 	Now     func() time.Time
 }
@@ -85,8 +85,9 @@ type Collector struct {
 	log     *slog.Logger
 	derived *sqlcipher.KeyCache
 
-	accounts map[string]*account // by path; owned by the pass
-	began    time.Time           // when capture began, for History.None
+	accounts map[string]*account  // by path; owned by the pass
+	decoded  func(*record.Record) // benchmarks take records here; nil: they become NDJSON
+	began    time.Time            // when capture began, for History.None
 
 	mu     sync.Mutex // guards status
 	status Status
@@ -107,7 +108,7 @@ func New(o Options) (*Collector, error) {
 		o.Poll = 10 * time.Second
 	}
 	if o.Workers <= 0 {
-		o.Workers = max(2, runtime.GOMAXPROCS(0))
+		o.Workers = runtime.GOMAXPROCS(0) + 1 // one waits for the spool while the others compute
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -3,6 +3,7 @@ package collector_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -93,8 +94,12 @@ func TestRestarts(t *testing.T) {
 }
 
 // rewrite changes a row through real SQLCipher, as the client does it.
-func rewrite(w *simtest.World, sql string) {
-	w.Run("exec", "--db", w.DB("message/message_0.db"), "--key", w.Key(), "--journal", "wal", "--no-close-checkpoint", "--sql", sql)
+func rewrite(w *simtest.World, statements ...string) {
+	args := []string{"exec", "--db", w.DB("message/message_0.db"), "--key", w.Key(), "--journal", "wal", "--no-close-checkpoint"}
+	for _, s := range statements {
+		args = append(args, "--sql", s)
+	}
+	w.Run(args...)
 }
 
 // A captured message that is recalled stays in the archive with its text, and the
@@ -136,5 +141,54 @@ func TestRecall(t *testing.T) {
 	}
 	if got := look(); len(got) != 0 {
 		t.Errorf("nothing happened and %d records came", len(got))
+	}
+}
+
+// A change is seen whichever row it strikes: on the first or a later leaf, beside or
+// behind rows so long that they overflow to pages of their own, by a collector that
+// goes by the pages that were written.
+func TestEveryRowIsWatched(t *testing.T) {
+	w := simtest.New(t)
+	w.Chat("--count", "40", "--rate", "0", "--recall", "0", "--compress", "0", "--checkpoint", "never").Wait()
+	d := newDevice(t, w)
+	d.keys.set(w.Key())
+	c := d.collector()
+	pass := func() []*record.Record {
+		t.Helper()
+		before := len(d.all())
+		if err := c.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return d.all()[before:]
+	}
+	var table string
+	for _, r := range pass() {
+		if r.Kind == record.KindMessage {
+			table = r.Source.Table
+		}
+	}
+	var inserts []string
+	const rows = 24
+	for i := range rows {
+		text := fmt.Sprintf("short %d", i)
+		if i%3 == 1 {
+			text = strings.Repeat(fmt.Sprintf("long %d ", i), 1500)
+		}
+		now := time.Now()
+		inserts = append(inserts, fmt.Sprintf("INSERT INTO %s(server_id, local_type, sort_seq, real_sender_id, create_time, message_content) VALUES (%d, 1, %d, 1, %d, '%s')",
+			table, 1000+i, now.UnixMilli()+int64(i), now.Unix(), text))
+	}
+	rewrite(w, inserts...)
+	added := pass()
+	if len(added) != rows {
+		t.Fatalf("%d of %d rows captured", len(added), rows)
+	}
+	// From the end to the beginning, so that no earlier change has a page looked at anyway.
+	for i := rows - 1; i >= 0; i-- {
+		rewrite(w, fmt.Sprintf("UPDATE %s SET local_type = 10000, message_content = 'recalled %d' WHERE local_id = %s", table, i, added[i].LocalID))
+		got := pass()
+		if len(got) != 1 || got[0].Of != added[i].ID || got[0].Change != record.ChangeRecall {
+			t.Fatalf("recall of row %d gave %d records", i, len(got))
+		}
 	}
 }

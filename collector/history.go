@@ -36,7 +36,7 @@ func (s *shard) history(ctx context.Context, found *batch) error {
 		// Tables are interleaved in the file: following one through a cold file reads it
 		// in small pieces all over. Reading it once in order is faster.
 		g.Go(func() error {
-			if err := s.db.Prefetch(gctx, 0, 0); err != nil && gctx.Err() == nil {
+			if err := s.db.Prefetch(gctx); err != nil && gctx.Err() == nil {
 				s.a.c.log.Debug("prefetch failed", "db", s.file, "err", err)
 			}
 			return nil

@@ -50,6 +50,7 @@ type reader struct {
 	account   *record.Party
 	client    *record.Client
 	source    record.Source
+	rec       record.Record
 	device    string
 	trace     bool // note the pages of rows: live passes only
 	all       bool // take rows before the cursor for new ones: they are a hole's
@@ -109,23 +110,21 @@ func (r *reader) span(v *sqlcipher.View, t *table, change *tableChange, rows *we
 			return err
 		}
 	}
-	var leaf []uint32 // pages read on the way to the current row's leaf
 	if r.trace {
 		stop := v.Trace()
 		defer stop()
 	}
 	for stmt.Step() {
-		if r.trace {
-			if p := v.Traced(); p != nil {
-				leaf = p
-			}
-		}
 		change.scanned++
 		wechat.ReadRow(stmt, r.row)
 		id, row := r.message(t, change, rows)
-		if row != nil && r.trace {
-			// A row's overflow pages are read with its columns.
-			row.pages = append(append([]uint32{}, leaf...), v.Traced()...)
+		if r.trace {
+			// What was read for this row, its overflow pages among them, and its leaf,
+			// which an earlier row may have brought in.
+			pages := v.Traced()
+			if row != nil {
+				row.pages = append(pages, v.Leaf())
+			}
 		}
 		change.cursor = max(change.cursor, id)
 		if change.scanned == 1 {
@@ -139,11 +138,12 @@ func (r *reader) span(v *sqlcipher.View, t *table, change *tableChange, rows *we
 // what the window keeps of it, or nil.
 func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int64, *windowRow) {
 	r.source.Row = r.row
-	rec := record.Record{
+	rec := &r.rec // one for all rows: nothing keeps it
+	*rec = record.Record{
 		V: record.Version, Kind: record.KindMessage, Device: r.device, CapturedAt: r.b.at,
 		Account: r.account, Client: r.client, Source: &r.source,
 	}
-	m := rows.Decode(r.row, &rec)
+	m := rows.Decode(r.row, rec)
 	was := t.window[m.LocalID]
 	if was == nil && m.LocalID <= t.cursor && !r.all {
 		return m.LocalID, nil // captured long ago
@@ -152,7 +152,7 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 	var now *windowRow
 	if recent || was != nil {
 		now = &windowRow{
-			digest: r.digests.row(&rec, m.ServerID, m.Content), created: m.Created,
+			digest: r.digests.row(rec, m.ServerID, m.Content), created: m.Created,
 			server: m.ServerID != 0, system: wechat.System(rec.Native),
 		}
 		change.rows[m.LocalID] = now
@@ -171,7 +171,7 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 			now.record = rec.ID
 		}
 		r.b.messages++
-		r.append(&rec)
+		r.append(rec)
 		return m.LocalID, now
 	}
 	now.record = was.record
@@ -190,11 +190,15 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 	// Keyed digests stay on the device; the identity of a revision is of its state.
 	rec.ID = record.RevisionID(rec.Of, rec.Change, strconv.FormatInt(rec.Native.Type, 10), rec.ServerID, string(m.Content))
 	r.b.revisions++
-	r.append(&rec)
+	r.append(rec)
 	return m.LocalID, now
 }
 
 func (r *reader) append(rec *record.Record) {
+	if take := r.s.a.c.decoded; take != nil {
+		take(rec)
+		return
+	}
 	r.b.ndjson = append(rec.AppendJSON(r.b.ndjson), '\n')
 	r.b.count++
 }

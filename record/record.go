@@ -25,6 +25,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -51,19 +52,18 @@ const (
 // The events. Each is a statement about the capture that an archive must be able
 // to read years later; the severities tell what it means for completeness.
 const (
-	EventStarted           = "started"               // the agent began to run
-	EventStopped           = "stopped"               // the agent stopped in good order
-	EventAccountFound      = "account_found"         // an account folder was seen for the first time
-	EventKeyMissing        = "key_missing"           // no key for an account or database: blind from Since on
-	EventKeyRejected       = "key_rejected"          // the key given does not open the database
-	EventDatabaseCorrupt   = "database_corrupt"      // pages or tables that do not verify
-	EventDatabaseUnusable  = "database_unusable"     // not a database, a directory, not readable
-	EventDatabaseReplaced  = "database_replaced"     // another database stands at the same path
-	EventDatabaseRecreated = "database_recreated"    // ids went backwards: the table was made anew
-	EventRecovered         = "recovered"             // a state named by an earlier event has ended
-	EventUnfamiliar        = "unfamiliar_client"     // tables or columns this version does not know
-	EventGap               = "gap"                   // what may be missing, and why
-	EventExcluded          = "conversation_excluded" // a conversation is out of scope by configuration
+	EventStarted           = "started"            // the agent began to run
+	EventStopped           = "stopped"            // the agent stopped in good order
+	EventAccountFound      = "account_found"      // an account folder was seen for the first time
+	EventKeyMissing        = "key_missing"        // no key for an account or database: blind from Since on
+	EventKeyRejected       = "key_rejected"       // the key given does not open the database
+	EventDatabaseCorrupt   = "database_corrupt"   // pages or tables that do not verify
+	EventDatabaseUnusable  = "database_unusable"  // not a database, a directory, not readable
+	EventDatabaseReplaced  = "database_replaced"  // another database stands at the same path
+	EventDatabaseRecreated = "database_recreated" // ids went backwards: the table was made anew
+	EventRecovered         = "recovered"          // a state named by an earlier event has ended
+	EventUnfamiliar        = "unfamiliar_client"  // tables or columns this version does not know
+	EventGap               = "gap"                // what may be missing, and why
 )
 
 // Severities of events, worst last.
@@ -170,12 +170,13 @@ var ErrInvalid = errors.New("not a valid record")
 
 // Parse reads one record from one JSON object. It is strict where the form is
 // fixed (version, kind, identity) and keeps to what it knows elsewhere: unknown
-// members are ignored, so that a newer agent can add some.
+// members are ignored, so that a newer agent can add some. Errors wrap ErrInvalid
+// and quote nothing of the line, for they reach logs.
 func Parse(line []byte) (*Record, error) {
 	var r Record
 	dec := json.NewDecoder(bytes.NewReader(line))
 	if err := dec.Decode(&r); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, formFault(err)
 	}
 	if dec.More() {
 		return nil, fmt.Errorf("%w: more than one value on the line", ErrInvalid)
@@ -186,18 +187,32 @@ func Parse(line []byte) (*Record, error) {
 	return &r, nil
 }
 
-// Validate holds the rules that every record keeps.
+// formFault says what is wrong with a line that does not decode. The errors of
+// encoding/json and time quote what they could not read, so none is passed on.
+func formFault(err error) error {
+	var syntax *json.SyntaxError
+	switch {
+	case errors.Is(err, ErrInvalid): // from Row, in our own words
+		return err
+	case errors.As(err, &syntax), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: not JSON", ErrInvalid)
+	}
+	return fmt.Errorf("%w: a member is not of its form", ErrInvalid)
+}
+
+// Validate holds the rules that every record keeps. Its errors wrap ErrInvalid and
+// quote no text of the record.
 func (r *Record) Validate() error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
 	}
 	if r.V != Version {
-		return bad("version %d, this program knows %d", r.V, Version)
+		return bad("version is not %d, the one this program knows", Version)
 	}
 	prefix := map[Kind]string{KindMessage: "m_", KindRevision: "r_", KindEvent: "e_"}[r.Kind]
 	switch {
 	case prefix == "":
-		return bad("kind %q is not known", r.Kind)
+		return bad("kind is not known")
 	case len(r.ID) != 2+idLen || r.ID[:2] != prefix:
 		return bad("id is not of the form %s<%d letters>", prefix, idLen)
 	case r.Device == "":

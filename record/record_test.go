@@ -3,6 +3,7 @@ package record_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -139,6 +140,48 @@ func TestSchema(t *testing.T) {
 			if err := check(bad.AppendJSON(nil)); err == nil {
 				t.Errorf("%s: the schema accepts a wrong %s", name, member)
 			}
+		}
+	}
+}
+
+// Refusals reach logs, so they hold no word of what they refuse, whatever part of
+// the line it stood in.
+func TestErrorsQuoteNothing(t *testing.T) {
+	const canary = "CANARY"
+	good := string(examples()["message"].AppendJSON(nil))
+	for name, change := range map[string][2]string{
+		"not JSON":            {`{"v":1`, canary + `{"v":1`},
+		"cut within a text":   {`second line\u2028third"`, canary},
+		"an escape":           {`"text":"`, `"text":"\` + canary},
+		"version a text":      {`"v":1`, `"v":"` + canary + `"`},
+		"version of others":   {`"v":1`, `"v":77007`},
+		"version too large":   {`"v":1`, `"v":7700777007770077700777007`},
+		"kind":                {`"kind":"message"`, `"kind":"` + canary + `"`},
+		"id":                  {`"id":"m_`, `"id":"` + canary},
+		"a time":              {`"captured_at":"2026`, `"captured_at":"` + canary},
+		"a number for a text": {`"text":"`, `"text":77007,"x":"`},
+		"an object":           {`"sender":{`, `"sender":"` + canary + `","x":{`},
+		"a type number":       {`"native":{"type":1`, `"native":{"type":"` + canary + `"`},
+		"a fraction":          {`"native":{"type":1`, `"native":{"type":77007.5`},
+		"a row":               {`"row":{`, `"row":"` + canary + `","x":{`},
+		"a column":            {`"local_id":17`, `"` + canary + `":{"` + canary + `":"` + canary + `"}`},
+		"a column's base64":   {`{"blob":"`, `{"blob":"*` + canary},
+		"two lines":           {`{"v":1`, `{"` + canary + `":1} {"v":1`},
+		"another value":       {"", good + `"` + canary + `"`},
+	} {
+		bad := strings.Replace(good, change[0], change[1], 1)
+		if change[0] == "" {
+			bad = change[1]
+		}
+		if bad == good {
+			t.Fatalf("%s: %s is not in the record", name, change[0])
+		}
+		_, err := record.Parse([]byte(bad))
+		if !errors.Is(err, record.ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
+		} else if strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "'C'") || // a byte is content too
+			strings.Contains(err.Error(), "7007") {
+			t.Errorf("%s: the error quotes the record: %v", name, err)
 		}
 	}
 }

@@ -94,7 +94,10 @@ func NewBatch(id *Identity, h Header, keyHeader, payload []byte) (*Batch, error)
 	raw = raw[:headerLen]
 	raw = append(raw, keyHeader...)
 	raw = append(raw, payload...)
-	b := &Batch{Header: h, KeyHeader: raw[headerLen : headerLen+len(keyHeader)], Payload: raw[headerLen+len(keyHeader):], Raw: raw}
+	b := &Batch{Header: h, Payload: raw[headerLen+len(keyHeader):], Raw: raw}
+	if len(keyHeader) > 0 {
+		b.KeyHeader = raw[headerLen : headerLen+len(keyHeader)]
+	}
 	b.rehash()
 	b.signature = ed25519.Sign(id.private, b.hash[:])
 	copy(raw[signedLen:], b.signature)

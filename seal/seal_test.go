@@ -75,6 +75,11 @@ func TestBatch(t *testing.T) {
 		if b.Header != want.Header || b.Hash() != want.Hash() || !bytes.Equal(b.Raw, want.Raw) {
 			t.Fatalf("batch %d came back as %+v", i, b.Header)
 		}
+		for how, b := range map[string]*seal.Batch{"written": want, "read": b} {
+			if carried := i == 0; (b.KeyHeader != nil) != carried {
+				t.Fatalf("batch %d as %s: key header carried %t, want %t", i, how, !carried, carried)
+			}
+		}
 		if i > 0 && b.Previous != batches[i-1].Hash() {
 			t.Fatalf("batch %d does not name the one before", i)
 		}

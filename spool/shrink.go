@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
+
+	"tidemark/internal/durable"
 )
 
 // shrinkFrom is the size below which a drained file is left alone.
@@ -46,7 +48,7 @@ func (s *Spool) shrink() error {
 		return err
 	}
 	renamed := os.Rename(temp, s.path)
-	synced := syncDir(filepath.Dir(s.path))
+	synced := durable.SyncDir(filepath.Dir(s.path))
 	db, err := openFile(s.path)
 	if err != nil {
 		// Nothing can be appended or sent any more; the agent stops and opens it anew.

@@ -47,6 +47,7 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"tidemark/internal/durable"
 	"tidemark/seal"
 )
 
@@ -239,7 +240,7 @@ func create(path string) error {
 	if err := os.Rename(temp, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // load reads what memory keeps: heads, counts and cursors, but no batch.

@@ -123,8 +123,21 @@ func Event(device seal.DeviceID, event, severity string, detail map[string]strin
 		V: record.Version, Kind: record.KindEvent, ID: record.NewEventID(), Event: event, Severity: severity,
 		Since: Time, Detail: detail, Device: device.String(), CapturedAt: Time,
 	}
-	if severity != record.SeverityInfo || event == record.EventRecovered {
+	if severity != record.SeverityInfo {
 		r.Account = &record.Party{ID: "wxid_me"}
+	}
+	return r.AppendJSON(nil)
+}
+
+// Recovered returns the event that ends the state which the event began.
+func Recovered(device seal.DeviceID, event []byte) []byte {
+	of, err := record.Parse(event)
+	if err != nil {
+		panic(err) // only for what Event did not make
+	}
+	r := record.Record{
+		V: record.Version, Kind: record.KindEvent, ID: record.NewEventID(), Of: of.ID, Event: record.EventRecovered,
+		Severity: record.SeverityInfo, Since: of.Since, Device: device.String(), CapturedAt: Time, Account: of.Account,
 	}
 	return r.AppendJSON(nil)
 }

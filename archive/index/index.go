@@ -10,9 +10,10 @@
 //
 // # One record, many captures
 //
-// A record that arrives again, under the same id and with the same content (see
-// [Derive]), is kept once; the repeat leaves a sighting. The same id with other
-// content is kept too, beside the first and flagged as a variant: nothing is ever
+// A record that arrives again, under the same id and with the same meaning (see
+// [Derive]), is kept once, as it came first; the repeat, from the same device or a
+// second laptop of the account, leaves a sighting. The same id with another meaning
+// is kept too, beside the first and flagged as a variant: nothing is ever
 // overwritten.
 //
 // # Faults
@@ -41,8 +42,9 @@ var (
 	ErrNewer   = errors.New("index was made by a newer version")
 )
 
-// version is the schema's. An index of an older one is made anew.
-const version = 1
+// version is that of the schema and of what Derive makes of a record. An index of
+// an older one is made anew.
+const version = 2
 
 const schema = `
 CREATE TABLE batches (
@@ -67,10 +69,10 @@ CREATE TABLE records (
 	n            INTEGER PRIMARY KEY,  -- order of arrival
 	batch        INTEGER NOT NULL REFERENCES batches,
 	line         INTEGER NOT NULL,     -- in the batch, from 0
-	variant      INTEGER NOT NULL,     -- 1 when a record of the same id and other content came before
+	variant      INTEGER NOT NULL,     -- 1 when a record of the same id and another digest came before
 	id           TEXT NOT NULL,
 	key          INTEGER NOT NULL,     -- a short hash of id, see Row.Key
-	digest       BLOB NOT NULL,
+	digest       BLOB NOT NULL,        -- of what the record means, see Derive
 	kind         TEXT NOT NULL,
 	account      TEXT,
 	conversation TEXT,

@@ -47,10 +47,13 @@ func (r *Row) Key() int64 {
 // millions passes here, and `verify` parses each record whole. An error wraps
 // record.ErrInvalid and never quotes content.
 //
-// The digest says whether two records of one id say the same. It is the SHA-256
-// of the line without the members device, captured_at, and the names of account,
-// conversation and sender: what may differ between two captures of one message
-// although nothing was changed.
+// The digest says whether two records of one id mean the same. It is the SHA-256
+// of the line without what tells of the capture and not of the message, and so
+// differs between two laptops of one account although nothing was changed: device,
+// captured_at, client and decoder; source, local_id and order, for each client
+// numbers its rows by itself; and the names of account, conversation and sender.
+// Who, where, when, type, native numbers, text, change and an event's detail count.
+// The row of a record that only repeats another is in its batch, as delivered.
 func Derive(line []byte) (Row, error) {
 	row := Row{JSON: line}
 	bad := func(what string) (Row, error) {
@@ -139,8 +142,12 @@ func Derive(line []byte) (Row, error) {
 			row.SentAt = &ms
 		case "local_id":
 			row.LocalID = number(name, value)
+			return
 		case "order":
 			row.Order = number(name, value)
+			return
+		case "client", "decoder":
+			return
 		case "type":
 			row.Type = str(name, value)
 		case "text":
@@ -151,6 +158,7 @@ func Derive(line []byte) (Row, error) {
 			if value[0] != '{' {
 				failed = name
 			}
+			return
 		case "archive":
 			// The archive's own member in what it prints; a device has no say in it.
 			failed = name
@@ -162,11 +170,6 @@ func Derive(line []byte) (Row, error) {
 		return bad("not an object")
 	case failed != "":
 		return bad("member " + failed + " is not of its form")
-	}
-	switch r.Kind { // Validate would quote another one
-	case record.KindMessage, record.KindRevision, record.KindEvent:
-	default:
-		return bad("kind is not known")
 	}
 	if err := r.Validate(); err != nil {
 		return row, err

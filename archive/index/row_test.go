@@ -56,8 +56,8 @@ func agree(t *testing.T, row Row, line []byte) {
 	}
 }
 
-// The digest is the same for two captures of one message and differs as soon as
-// anything that was said differs.
+// The digest is the same for two captures of one message, by two laptops and two
+// versions of the program, and differs as soon as anything that was said differs.
 func TestDigest(t *testing.T) {
 	line := string(message(7))
 	base, err := Derive([]byte(line))
@@ -74,14 +74,24 @@ func TestDigest(t *testing.T) {
 		{`,"name":"Me"`, ``, true},
 		{`"name":"项目组"`, `"name":"x"`, true},
 		{`"name":"张三"`, `"name":"{\"}"`, true},
+		{`"message_content":"明`, `"message_content":"今`, true},
+		{`"file":"message/message_0.db"`, `"file":"message/message_1.db"`, true},
+		{`"local_id":"7"`, `"local_id":"8"`, true},
+		{`,"local_id":"7"`, ``, true},
+		{`"order":"17`, `"order":"18`, true},
+		{`"os":"windows"`, `"os":"darwin"`, true},
+		{`"decoder":"weixin4/1"`, `"decoder":"weixin4/2"`, true},
+		{`"kind":"message","id":"m_`, `"kind":"revision","of":"m_x","change":"content","id":"r_`, false},
+		{`"server_id":"7613`, `"server_id":"7614`, false},
+		{`"conversation":{"id":"7@chatroom"`, `"conversation":{"id":"8@chatroom"`, false},
+		{`"type":"text"`, `"type":"system"`, false},
+		{`"native":{"type":1`, `"native":{"type":3`, false},
+		{`"text":`, `"more":7,"text":`, false},
 		{`"account":{"id":"wxid_me"`, `"account":{"id":"wxid_you"`, false},
 		{`"sender":{"id":"wxid_7"`, `"sender":{"id":"wxid_8"`, false},
 		{`"self":false`, `"self":true`, false},
 		{`"sent_at":"2026`, `"sent_at":"2027`, false},
 		{`"text":"明`, `"text":"今`, false},
-		{`"message_content":"明`, `"message_content":"今`, false},
-		{`"decoder":"weixin4/1"`, `"decoder":"weixin4/2"`, false},
-		{`"local_id":"7"`, `"local_id":"8"`, false},
 	} {
 		changed := strings.Replace(line, c.old, c.new, 1)
 		if changed == line {

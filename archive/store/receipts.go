@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"tidemark/archive/internal/durable"
+	"tidemark/internal/durable"
 	"tidemark/seal"
 )
 

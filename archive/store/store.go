@@ -26,7 +26,7 @@ import (
 	"strconv"
 	"strings"
 
-	"tidemark/archive/internal/durable"
+	"tidemark/internal/durable"
 	"tidemark/seal"
 )
 

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -19,6 +18,7 @@ import (
 	"tidemark/agent"
 	"tidemark/agent/config"
 	"tidemark/installer"
+	"tidemark/internal/buildinfo"
 	"tidemark/seal"
 	"tidemark/spool"
 	"tidemark/uploader"
@@ -115,23 +115,7 @@ func hintFor(err error) string {
 }
 
 // buildVersion is the release's version, or the revision this was built from.
-func buildVersion() string {
-	if version != "" {
-		return version
-	}
-	revision, dirty := "", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			switch {
-			case s.Key == "vcs.revision" && len(s.Value) >= 12:
-				revision = "+" + s.Value[:12]
-			case s.Key == "vcs.modified" && s.Value == "true":
-				dirty = ".dirty"
-			}
-		}
-	}
-	return "dev" + revision + dirty
-}
+func buildVersion() string { return buildinfo.Read(version).Version }
 
 // completeAccounts offers the accounts of this device and of the key store.
 func (a *app) completeAccounts(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

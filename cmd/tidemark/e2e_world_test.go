@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -238,13 +237,4 @@ func (s *site) verify() {
 	if out, stderr, code := s.run("tidemark-archive", "verify"); code != 0 {
 		s.t.Errorf("verify: exit %d\n%s%s", code, out, stderr)
 	}
-}
-
-// tail is the end of a process's log, for a failing test.
-func (p *process) tail() string {
-	var lines []string
-	for sc := bufio.NewScanner(strings.NewReader(p.log.String())); sc.Scan(); {
-		lines = append(lines, sc.Text())
-	}
-	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }

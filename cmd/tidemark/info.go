@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"text/tabwriter"
 
@@ -12,6 +11,7 @@ import (
 
 	"tidemark/agent"
 	"tidemark/agent/config"
+	"tidemark/internal/buildinfo"
 )
 
 // accounts finds the accounts and says on standard error what could not be searched.
@@ -141,15 +141,10 @@ func versionCommand(a *app) *cobra.Command {
 }
 
 func writeVersion(w io.Writer, asJSON bool) error {
-	v := struct {
-		Version string `json:"version"`
-		Go      string `json:"go"`
-		OS      string `json:"os"`
-		Arch    string `json:"arch"`
-	}{buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH}
+	v := buildinfo.Read(version)
 	if asJSON {
 		return writeJSON(w, v)
 	}
-	_, err := fmt.Fprintf(w, "tidemark %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
+	_, err := fmt.Fprintln(w, v.Line("tidemark"))
 	return err
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"tidemark/collector/keys/durable"
+	"tidemark/internal/durable"
 )
 
 // ErrNotFound reports that the store has no such key.

@@ -20,24 +20,24 @@ import (
 	"time"
 )
 
-// binary builds the simulator once. TIDEMARK_SIMULATOR names one that is built
-// already.
+// binary builds the simulator once, where make simulator puts it; test programs that
+// do so at the same time replace each other's whole. TIDEMARK_SIMULATOR names one that
+// is built already.
 var binary = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("TIDEMARK_SIMULATOR"); path != "" {
 		return path, nil
 	}
 	_, here, _, _ := runtime.Caller(0)
-	dir, err := os.MkdirTemp("", "tidemark-simulator-")
-	if err != nil {
-		return "", err
-	}
-	out := filepath.Join(dir, "simulator")
-	cmd := exec.Command("go", "build", "-C", filepath.Join(filepath.Dir(here), "..", "..", "simulator"), "-o", out, ".")
+	root := filepath.Join(filepath.Dir(here), "..", "..")
+	out := filepath.Join(root, "bin", "simulator")
+	temp := fmt.Sprintf("%s.%d", out, os.Getpid())
+	defer os.Remove(temp)
+	cmd := exec.Command("go", "build", "-C", filepath.Join(root, "simulator"), "-o", temp, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the simulator: %w\n%s", err, msg)
 	}
-	return out, nil
+	return out, os.Rename(temp, out)
 })
 
 // Binary returns the path of the simulator. Where there is no C compiler the test is

@@ -209,31 +209,25 @@ func (db *DB) mark(info fs.FileInfo, id Identity) (Mark, error) {
 	return Mark{incarnation: id.Incarnation, generation: g.id, frame: last}, nil
 }
 
-// Prefetch reads the main file from one byte offset to another in large pieces and
-// in order, so that a scan that jumps between interleaved tables finds it in the
-// system's cache; a to of 0 or beyond the end means the end. It verifies nothing, and
-// leaves out the piece around 1 GiB that is locked, on Windows against reading too.
-func (db *DB) Prefetch(ctx context.Context, from, to int64) error {
+// Prefetch has the system read the main file into its cache in order, so that a scan
+// that jumps between interleaved tables does not wait for each piece. It verifies
+// nothing and is a hint: what is cached already costs next to nothing.
+func (db *DB) Prefetch(ctx context.Context) error {
 	f, err := db.fs.open(db.path)
 	if err != nil {
 		return db.fail("prefetch", err)
 	}
 	defer f.Close()
-	const piece = 1 << 20
-	buf := make([]byte, piece)
-	for off := from; to <= 0 || off < to; off += piece {
+	info, err := f.Stat()
+	if err != nil {
+		return db.fail("prefetch", err)
+	}
+	const piece = 2 << 20
+	for off := int64(0); off < info.Size(); off += piece {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if off <= lockByte && lockByte < off+piece {
-			continue
-		}
-		n, err := f.ReadAt(buf, off)
-		db.counters.mainBytes.Add(uint64(n))
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
+		if err := readAhead(f, off, piece); err != nil {
 			return db.fail("prefetch", err)
 		}
 	}

@@ -8,33 +8,35 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"tidemark/collector/simtest"
 )
 
-// chat starts the simulator chatting and returns a channel closed when it ended.
-func (a simAccount) chat(t *testing.T, args ...string) (*exec.Cmd, <-chan error) {
+// message0 is the database that the simulator's messages go to.
+const message0 = "message/message_0.db"
+
+// accountKey is the key the simulator wrote down.
+func accountKey(t testing.TB, w *simtest.World) Key {
 	t.Helper()
-	cmd := exec.Command(simulator(t), a.args("chat", args...)...)
-	cmd.Stderr = os.Stderr
-	if testing.Short() || !testing.Verbose() {
-		cmd.Stderr = nil
-	}
-	if err := cmd.Start(); err != nil {
+	k, err := ParseKey(w.Key())
+	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait(); close(done) }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-done })
-	return cmd, done
+	return k
+}
+
+// tables lists the message tables.
+func tables(v *View) ([]string, error) {
+	return query(v, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'Msg\\_%' ESCAPE '\\' ORDER BY name")
 }
 
 // inserted reads from the oracle how many messages each table must hold.
-func (a simAccount) inserted(t *testing.T) map[string]int {
+func inserted(t *testing.T, oracle string) map[string]int {
 	t.Helper()
-	f, err := os.Open(a.oracle)
+	f, err := os.Open(oracle)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,15 +112,15 @@ func TestLive(t *testing.T) {
 		{"--checkpoint", "truncate", "--checkpoint-after", "100ms"},
 	} {
 		t.Run(mode[1], func(t *testing.T) {
-			a := newAccount(t.TempDir())
-			_, done := a.chat(t, append(mode, "--rate", "400", "--for", "3s", "--recall", "0.05", "--recall-after", "100ms")...)
+			w := simtest.New(t)
+			chat := w.Chat(append(mode, "--rate", "400", "--for", "3s", "--recall", "0.05", "--recall-after", "100ms")...)
 			var keys []Key
-			db := openDB(t, a.message0(), Options{Keys: func([16]byte) []Key {
+			db := openDB(t, w.DB(message0), Options{Keys: func([16]byte) []Key {
 				if keys == nil {
-					if _, err := os.Stat(a.keysFile); err != nil {
+					if _, err := os.Stat(w.Keys); err != nil {
 						return nil
 					}
-					keys = []Key{a.key(t)}
+					keys = []Key{accountKey(t, w)}
 				}
 				return keys
 			}})
@@ -143,10 +145,8 @@ func TestLive(t *testing.T) {
 			}
 			for running := true; running; {
 				select {
-				case err := <-done:
-					if err != nil {
-						t.Fatalf("simulator: %v", err)
-					}
+				case <-chat.Done():
+					chat.Wait()
 					running = false
 				default:
 					look()
@@ -155,7 +155,7 @@ func TestLive(t *testing.T) {
 			if !look() {
 				t.Fatal("no view held although nobody writes")
 			}
-			want := a.inserted(t)
+			want := inserted(t, w.Oracle)
 			for name := range seen {
 				if seen[name] == 0 && want[name] == 0 {
 					delete(seen, name) // a conversation in which nobody has spoken
@@ -179,13 +179,10 @@ func TestWriterKilledAndReopened(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs a writer for some seconds")
 	}
-	a := newAccount(t.TempDir())
+	w := simtest.New(t)
 	mode := []string{"--checkpoint", "client", "--checkpoint-after", "200ms", "--rate", "400"}
-	_, done := a.chat(t, append(mode, "--count", "50")...)
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	db := openDB(t, a.message0(), Options{Keys: give(a.key(t))})
+	w.Chat(append(mode, "--count", "50")...).Wait()
+	db := openDB(t, w.DB(message0), Options{Keys: give(accountKey(t, w))})
 	seen := map[string]int{}
 	total := func() (n int) {
 		for _, c := range seen {
@@ -211,29 +208,24 @@ func TestWriterKilledAndReopened(t *testing.T) {
 	}
 	look()
 	for range 3 {
-		cmd, done := a.chat(t, append(mode, "--for", "60s")...)
+		chat := w.Chat(append(mode, "--for", "60s")...)
 		// Killed in mid-sentence: when enough was seen, not when enough time has passed.
 		for enough := total() + 100; total() < enough; {
 			look()
 			select {
-			case err := <-done:
-				t.Fatalf("simulator ended by itself: %v", err)
+			case <-chat.Done():
+				chat.Wait()
+				t.Fatal("simulator ended by itself")
 			default:
 			}
 		}
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		<-done
+		chat.Kill()
 		look()
 	}
 	// A clean run settles in the oracle what the last kill left open.
-	_, done = a.chat(t, append(mode, "--count", "20")...)
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	w.Chat(append(mode, "--count", "20")...).Wait()
 	look()
-	want := a.inserted(t)
+	want := inserted(t, w.Oracle)
 	for name := range seen {
 		if seen[name] == 0 && want[name] == 0 {
 			delete(seen, name)

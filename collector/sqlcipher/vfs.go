@@ -74,6 +74,7 @@ type pageFile struct {
 
 	tracing bool
 	trace   []uint32
+	leaf    uint32 // the last table leaf read while tracing
 }
 
 // Offsets in page 1.
@@ -134,6 +135,11 @@ func (f *pageFile) unbind() {
 }
 
 // ReadAt serves whole pages, and pieces of one page, of the bound snapshot.
+// tableLeaf is the first byte of a page that holds rows of a table (SQLite file
+// format). An overflow page begins with the number of the next one, so its first byte
+// is as large only in a database of hundreds of gigabytes.
+const tableLeaf = 0x0d
+
 func (f *pageFile) ReadAt(p []byte, off int64) (int, error) {
 	if f.snap == nil {
 		return 0, sqlite3.IOERR_READ
@@ -159,6 +165,9 @@ func (f *pageFile) ReadAt(p []byte, off int64) (int, error) {
 	if err := f.snap.readPage(f.dec, uint32(page), buf); err != nil {
 		clear(buf) // ciphertext, or another state's text
 		return 0, sqlite3.IOERR_DATA
+	}
+	if f.tracing && buf[0] == tableLeaf {
+		f.leaf = uint32(page)
 	}
 	if len(p) < int(size) {
 		copy(p, buf[within:])

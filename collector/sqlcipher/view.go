@@ -122,12 +122,12 @@ func (v *View) ChangedSince(mark Mark) (pages map[uint32]struct{}, known bool) {
 // Trace starts noting which pages SQLite reads, until stop, which returns their
 // numbers, sorted, each once. It empties the connection's page cache first, so a
 // page read earlier in the view is noted too; only pages that an unfinished
-// statement holds are not, so reset statements before. Page 1 is always in the
-// result. One trace at a time.
+// statement holds are not, so reset statements before. Page 1, which every read
+// stands on, is noted from the beginning. One trace at a time.
 func (v *View) Trace() (stop func() []uint32) {
 	f := v.conn.file
 	_ = v.conn.sql.ReleaseMemory() // cannot fail but for misuse
-	f.tracing, f.trace = true, []uint32{1}
+	f.tracing, f.trace, f.leaf = true, []uint32{1}, 0
 	return func() []uint32 {
 		pages := f.trace
 		f.tracing, f.trace = false, nil

@@ -286,7 +286,7 @@ func TestGuestLeavesNoTrace(t *testing.T) {
 	if err := db.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Prefetch(t.Context(), 0, 0); err != nil {
+	if err := db.Prefetch(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.Changed(t.Context(), Mark{frame: 1}); err != nil {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -23,7 +25,8 @@ const (
 )
 
 // Rows decodes the rows of one conversation table in one shard. It is used by one
-// goroutine and reuses its memory: what Decode fills is good until the next call.
+// goroutine and reuses its memory, and aliases the row's: what Decode fills is good
+// until the next call, or until the row's values are gone.
 type Rows struct {
 	Owner        string // the account's username
 	Conversation *record.Conversation
@@ -36,6 +39,7 @@ type Rows struct {
 	native  record.Native
 	text    string
 	buf     []byte
+	digits  []byte
 }
 
 // The columns that are decoded, and their places in Rows.at.
@@ -90,8 +94,9 @@ func System(n *record.Native) bool { return n.Type == baseSystem || n.Type == ba
 func (d *Rows) Decode(row record.Row, r *record.Record) Message {
 	var m Message
 	d.find(row)
+	d.digits = d.digits[:0]
 	if i := d.at[colOrder]; i >= 0 {
-		r.Order = formatInt(row[i].Value.Int)
+		r.Order = d.format(row[i].Value.Int)
 	}
 	m.LocalID, m.ServerID, m.Created = d.int(row, colLocalID), d.int(row, colServerID), d.int(row, colCreated)
 	localType, sender := d.int(row, colType), d.int(row, colSender)
@@ -105,9 +110,9 @@ func (d *Rows) Decode(row record.Row, r *record.Record) Message {
 	d.native = record.Native{Type: localType & 0xffffffff, Subtype: localType >> 32}
 	r.Native = &d.native
 	r.Conversation = d.Conversation
-	r.LocalID = formatInt(m.LocalID)
+	r.LocalID = d.format(m.LocalID)
 	if m.ServerID != 0 {
-		r.ServerID = formatInt(m.ServerID)
+		r.ServerID = d.format(m.ServerID)
 	}
 	if m.Created > 0 {
 		r.SentAt = time.Unix(m.Created, 0).UTC()
@@ -132,7 +137,7 @@ func (d *Rows) Decode(row record.Row, r *record.Record) Message {
 	case !utf8.Valid(body):
 		r.Unreadable = "content is not valid UTF-8"
 	default:
-		d.text = string(body)
+		d.text = view(body)
 		r.Text = &d.text
 	}
 	return m
@@ -149,6 +154,16 @@ func (d *Rows) sender(username string) *record.Sender {
 	}
 	return s
 }
+
+// format writes a number into memory that is used again at the next row.
+func (d *Rows) format(n int64) string {
+	from := len(d.digits)
+	d.digits = strconv.AppendInt(d.digits, n, 10)
+	return view(d.digits[from:])
+}
+
+// view is b as a string, without a copy: good as long as b is, as Rows promises.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func messageType(base int64, body []byte) string {
 	switch base {
@@ -214,7 +229,7 @@ var errDictionary = errors.New("content is compressed with the client's own dict
 func (d *Rows) decompress(content, marker record.Value) ([]byte, error) {
 	if content.Class != record.Text && content.Class != record.Blob {
 		if content.Class == record.Integer {
-			return []byte(formatInt(content.Int)), nil
+			return strconv.AppendInt(nil, content.Int, 10), nil
 		}
 		return nil, nil
 	}

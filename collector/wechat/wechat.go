@@ -15,7 +15,6 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
@@ -273,5 +272,3 @@ var builtin = map[string]bool{
 	"filehelper": true, "weixin": true, "newsapp": true, "fmessage": true, "medianote": true, "notifymessage": true,
 	"floatbottle": true, "qmessage": true, "qqmail": true, "brandsessionholder": true, "@placeholder_foldgroup": true,
 }
-
-func formatInt(n int64) string { return strconv.FormatInt(n, 10) }

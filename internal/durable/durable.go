@@ -1,0 +1,113 @@
+// Package durable writes files that are there after a power cut, and whole.
+//
+// The system calls of a good write, in order: create a temporary file in the same
+// folder, write, fsync, close, rename over the name, fsync the folder. Without the
+// first fsync the name can outlive the content; without the second, the content the
+// name. Windows has no fsync of a folder; NTFS journals the rename.
+//
+// After a failed sync nobody knows what reached the disk, and reading the file back
+// proves nothing: such errors wrap [ErrSync], and whoever gets one must stop and let
+// the next start find out.
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// ErrSync reports that the system could not say whether bytes reached the disk.
+var ErrSync = errors.New("sync failed")
+
+// tempSuffix ends the names of files that are being written. One that is found
+// later was never finished and means nothing.
+const tempSuffix = ".tmp"
+
+// WriteFile replaces or creates the file, whole or not at all, with the permissions
+// perm before the content has its name; on Windows permissions come from the folder.
+// Of calls that overlap for one name, in one process or in several, one wins. A
+// crash may leave a temporary file in the folder, readable by its owner only.
+func WriteFile(name string, data []byte, perm os.FileMode) error {
+	dir, base := filepath.Dir(name), filepath.Base(name)
+	f, err := os.CreateTemp(dir, "."+base+".*"+tempSuffix) // made with 0600
+	if err == nil {
+		err = fill(f, name, data, perm)
+	}
+	if err == nil {
+		err = SyncDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", base, err)
+	}
+	return nil
+}
+
+// Place is WriteFile without the folder's sync, for callers that place many files
+// and sync the folder once. Calls for one name must not overlap: the temporary
+// file has one name too, so that the next call removes what a crash has left.
+func Place(name string, data []byte, perm os.FileMode) error {
+	temp := name + tempSuffix
+	// A leftover may be read-only already, so it is removed and not truncated.
+	err := os.Remove(temp)
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		var f *os.File
+		if f, err = os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			err = fill(f, name, data, perm)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(name), err)
+	}
+	return nil
+}
+
+// fill writes and syncs the temporary file, closes it, and gives it its name. When
+// anything fails, the temporary file is removed.
+func fill(f *os.File, name string, data []byte, perm os.FileMode) error {
+	err := func() error {
+		if _, err := f.Write(data); err != nil {
+			return err
+		}
+		if err := f.Chmod(perm); err != nil {
+			return err
+		}
+		return Sync(f)
+	}()
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// Sync is f.Sync with its error marked.
+func Sync(f *os.File) error {
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("%w: %w", ErrSync, err)
+	}
+	return nil
+}
+
+// MkdirAll makes the folder and what is missing above it, and syncs each parent
+// that it changed.
+func MkdirAll(dir string, perm os.FileMode) error {
+	if info, err := os.Stat(dir); err == nil {
+		if !info.IsDir() {
+			return fmt.Errorf("make folder: %s is not a folder", dir)
+		}
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := MkdirAll(parent, perm); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, perm); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	return SyncDir(parent)
+}
