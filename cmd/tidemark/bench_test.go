@@ -211,6 +211,8 @@ func (b *bench) history(w *simtest.World) {
 		b.check(b.collector(w, m, seal.NewIdentity(), collector.History{}).Once(b.t.Context()))
 		alone := time.Since(start).Seconds()
 		prepare(w)
+		decode := b.decode(w)
+		prepare(w)
 		site := newSite(b.t)
 		site.serve()
 		id, archive, _ := b.enrolled(site)
@@ -222,10 +224,31 @@ func (b *bench) history(w *simtest.World) {
 		st, err := s.Stats()
 		b.check(err)
 		s.Close()
-		b.say("(a) history %s: %d rows; go-sqlcipher %.1f s; collector %.1f s = %.1f times as fast; into the spool %.1f s = %.1f times (%d records, %.0f bytes each sealed)",
-			name, rows, rival, alone, rival/alone, whole, rival/whole, m.count, float64(st.Bytes)/float64(m.count))
+		b.say("(a) history %s: %d rows; go-sqlcipher %.1f s; decoded into records %.1f s = %.1f times as fast; and written as JSON %.1f s = %.1f times; into the spool %.1f s = %.1f times (%d records, %.0f bytes each sealed)",
+			name, rows, rival, decode, rival/decode, alone, rival/alone, whole, rival/whole, m.count, float64(st.Bytes)/float64(m.count))
 		debug.FreeOSMemory()
 	}
+}
+
+// decode runs the collector's own benchmark of decoding, which alone can tell it from
+// the writing of JSON.
+func (b *bench) decode(w *simtest.World) float64 {
+	b.t.Helper()
+	bin := filepath.Join(b.t.TempDir(), "collector.test")
+	b.check(exec.Command("go", "test", "-c", "-o", bin, "tidemark/collector").Run())
+	cmd := exec.Command(bin, "-test.run", "^$", "-test.bench", "^BenchmarkHistory$/^decode$", "-test.benchtime", "1x")
+	cmd.Env = append(os.Environ(), "TIDEMARK_BENCH_DIR="+w.Dir)
+	out, err := cmd.Output()
+	b.check(err)
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) >= 4 && strings.HasPrefix(f[0], "BenchmarkHistory/decode") && f[3] == "ns/op" {
+			ns, err := strconv.ParseFloat(f[2], 64)
+			b.check(err)
+			return ns / 1e9
+		}
+	}
+	b.t.Fatalf("no figure in %q", out)
+	return 0
 }
 
 func (b *bench) enrolled(s *site) (*seal.Identity, *seal.Archive, *uploader.Remote) {
