@@ -151,6 +151,11 @@ func (a *account) pass(ctx context.Context, look bool) error {
 	if err := a.readPeople(ctx); err != nil {
 		return err
 	}
+	if look {
+		if err := a.readSessions(ctx); err != nil {
+			return err
+		}
+	}
 	current := true
 	for _, file := range sortedKeys(a.shards) {
 		s := a.shards[file]
@@ -232,39 +237,43 @@ func (a *account) list(ctx context.Context) error {
 	return g.Wait()
 }
 
-// readPeople reads names again when their databases changed. Without them messages
-// are captured all the same, under usernames.
+// readPeople reads names again when their database changed. Without them messages are
+// captured all the same, under usernames.
 func (a *account) readPeople(ctx context.Context) error {
-	contacts, usernames := a.contacts, wechat.Contacts{}
-	read := []struct {
-		d  *database
-		fn func(*sqlcipher.View) error
-	}{
-		{a.people, func(v *sqlcipher.View) (err error) { contacts, err = wechat.ReadContacts(v); return err }},
-		{a.sessions, func(v *sqlcipher.View) error { clear(usernames); return wechat.ReadSessions(v, usernames) }},
-	}
-	for _, r := range read {
-		err := r.d.view(ctx, r.fn)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, errUnchanged):
-			continue
-		case errors.Is(err, fs.ErrNotExist):
-			continue // not every account has one; names are missing, no message is
-		case err == nil && r.d == a.people:
-			a.contacts, a.name = contacts, contacts[a.id]
-		}
-		if err := a.settle(ctx, r.d.file, stateOf(err), err); err != nil {
-			return err
-		}
-	}
-	for _, m := range []wechat.Contacts{a.contacts, usernames} {
-		for username := range m {
+	var contacts wechat.Contacts
+	err := a.people.view(ctx, func(v *sqlcipher.View) (err error) { contacts, err = wechat.ReadContacts(v); return err })
+	if err == nil {
+		a.contacts, a.name = contacts, contacts[a.id]
+		for username := range contacts {
 			a.learn(username)
 		}
 	}
-	return nil
+	return a.settleNames(ctx, a.people.file, err)
+}
+
+// readSessions learns the usernames of the list of conversations when it changed. It
+// changes with every message, so it is read when a table needs it, and now and then.
+func (a *account) readSessions(ctx context.Context) error {
+	usernames := wechat.Contacts{}
+	err := a.sessions.view(ctx, func(v *sqlcipher.View) error { clear(usernames); return wechat.ReadSessions(v, usernames) })
+	if err == nil {
+		for username := range usernames {
+			a.learn(username)
+		}
+	}
+	return a.settleNames(ctx, a.sessions.file, err)
+}
+
+// settleNames takes the state of a database of names. Not every account has one; names
+// are missing then, no message is.
+func (a *account) settleNames(ctx context.Context, file string, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, errUnchanged), errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return a.settle(ctx, file, stateOf(err), err)
 }
 
 // learn makes a username known to the resolution of tables.

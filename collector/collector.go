@@ -284,6 +284,15 @@ func (c *Collector) notBefore() int64 {
 
 // publish makes the pass's outcome what Status shows.
 func (c *Collector) publish() {
+	c.show()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status.LastPass = c.opts.Now().UTC()
+	c.status.Passes++
+}
+
+// show makes the accounts as they are what Status shows.
+func (c *Collector) show() {
 	accounts := make([]AccountStatus, 0, len(c.accounts))
 	for _, path := range sortedKeys(c.accounts) {
 		accounts = append(accounts, c.accounts[path].status())
@@ -291,8 +300,6 @@ func (c *Collector) publish() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.status.Accounts = accounts
-	c.status.LastPass = c.opts.Now().UTC()
-	c.status.Passes++
 }
 
 // now is the time of capture that records carry: milliseconds are enough.

@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -27,10 +28,10 @@ const (
 // commits the records with the cursors, so the order of ids within a table is kept.
 func (s *shard) history(ctx context.Context, found *batch) error {
 	s.a.note(s.file, StateCatchingUp, "")
-	s.a.c.publish()
+	s.a.c.show()
 	started := s.a.c.now()
 	s.a.c.log.Info("reading history", "source", s.a.disc.Path, "db", s.file, "records", found.rows)
-	q := &queue{work: found.work}
+	q := &queue{work: found.work, rows: found.rows}
 	g, gctx := errgroup.WithContext(ctx)
 	if size := found.rows; size > 16*chunkRows {
 		// Tables are interleaved in the file: following one through a cold file reads it
@@ -57,6 +58,8 @@ func (s *shard) history(ctx context.Context, found *batch) error {
 type queue struct {
 	mu   sync.Mutex
 	work []work
+	rows int64 // of all
+	done int64 // read so far
 }
 
 func (q *queue) take(rows int64) (out []work) {
@@ -127,6 +130,12 @@ func (s *shard) historyWorker(ctx context.Context, q *queue) error {
 		}
 		q.mu.Lock()
 		s.apply(&b)
+		for _, c := range b.tables {
+			q.done += c.scanned
+		}
+		// The pass waits for its workers, so nobody else looks at the account now.
+		s.a.note(s.file, StateCatchingUp, fmt.Sprintf("%d of %d rows read", q.done, q.rows))
+		s.a.c.show()
 		q.mu.Unlock()
 		if err != nil {
 			return err

@@ -43,6 +43,7 @@ type shard struct {
 	loaded     bool // schema and tables are known
 	tables     map[string]*table
 	names      wechat.Names
+	namesPages []uint32 // where they stand
 	digests    digester
 	check      [4]byte
 	odd        []string       // what is unfamiliar about the schema
@@ -156,25 +157,28 @@ type committed struct{ error }
 func (s *shard) read(ctx context.Context, b *batch, only *table) error {
 	return sqlcipher.Retry(ctx, attempts, func() error {
 		*b = batch{at: s.a.c.now()}
-		return s.db.View(ctx, func(v *sqlcipher.View) error { return s.readView(v, b, only) })
+		err := s.db.View(ctx, func(v *sqlcipher.View) error { return s.readView(ctx, v, b, only) })
+		if errors.Is(err, sqlcipher.ErrMoved) {
+			// What was learnt of schema and names may mix two states.
+			s.loaded, s.names = false, nil
+		}
+		return err
 	})
 }
 
-func (s *shard) readView(v *sqlcipher.View, b *batch, only *table) error {
+func (s *shard) readView(ctx context.Context, v *sqlcipher.View, b *batch, only *table) error {
 	b.mark = v.Commit()
 	if err := s.load(v); err != nil {
 		return err
 	}
-	names, err := wechat.ReadNames(v)
-	if err != nil {
+	pages, known := v.ChangedSince(s.mark)
+	if err := s.readNames(v, pages, known); err != nil {
 		return err
 	}
-	s.takeNames(names)
 	sequences, err := wechat.Sequences(v)
 	if err != nil {
 		return err
 	}
-	pages, known := v.ChangedSince(s.mark)
 	work := make([]work, 0, 8)
 	var rows int64
 	for _, name := range sortedKeys(s.tables) {
@@ -201,6 +205,9 @@ func (s *shard) readView(v *sqlcipher.View, b *batch, only *table) error {
 	if len(b.recreated) > 0 {
 		return nil
 	}
+	if err := s.resolve(ctx, work); err != nil {
+		return err
+	}
 	if rows > historyFrom {
 		b.history, b.work, b.rows = true, work, rows
 		return nil
@@ -214,9 +221,42 @@ func (s *shard) readView(v *sqlcipher.View, b *batch, only *table) error {
 	return nil
 }
 
-// greatest is the greatest id that the table has had.
+// readNames reads the shard's usernames when a page of theirs was written: there may
+// be thousands, and most commits add none.
+func (s *shard) readNames(v *sqlcipher.View, pages map[uint32]struct{}, known bool) error {
+	if s.names != nil && known && !slices.ContainsFunc(s.namesPages, func(p uint32) bool { _, hit := pages[p]; return hit }) {
+		return nil
+	}
+	stop := v.Trace()
+	names, err := wechat.ReadNames(v)
+	read := stop()
+	if err != nil {
+		return err
+	}
+	// Page 1 is in every trace and changes with the size of the file.
+	s.namesPages = slices.DeleteFunc(read, func(p uint32) bool { return p == 1 })
+	s.takeNames(names)
+	return nil
+}
+
+// resolve looks for the usernames of tables that nobody met so far could name: the
+// list of conversations may.
+func (s *shard) resolve(ctx context.Context, all []work) error {
+	for _, w := range all {
+		if _, ok := s.a.hashes[w.Hash]; !ok {
+			if err := s.a.readSessions(ctx); err != nil {
+				return committed{err}
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// greatest is the greatest id that the table has had, by the sequence that numbers
+// its rows, or by what is there when that does not tell.
 func (t *table) greatest(v *sqlcipher.View, sequences map[string]int64) (int64, error) {
-	if last, numbered := sequences[t.Name]; numbered || t.AutoIncrement {
+	if last, numbered := sequences[t.Name]; numbered {
 		return last, nil
 	}
 	return wechat.MaxID(v, t.Name)
@@ -239,6 +279,7 @@ func (s *shard) load(v *sqlcipher.View) error {
 	if err != nil {
 		return err
 	}
+	s.names = nil // their table may be another now
 	if s.id == "" {
 		s.identity = v.Identity()
 		s.shardID = hex.EncodeToString(s.identity.Salt[:])

@@ -38,10 +38,9 @@ func Hash(username string) string {
 
 // Table is a conversation's table in one shard.
 type Table struct {
-	Name          string   // as in the schema
-	Hash          string   // lower-case, of the name
-	Columns       []string // in the order of the table
-	AutoIncrement bool     // sqlite_sequence tells its greatest id
+	Name    string   // as in the schema
+	Hash    string   // lower-case, of the name
+	Columns []string // in the order of the table
 }
 
 // knownColumns are those that this version has heard of beside the decoded ones;
@@ -91,10 +90,7 @@ func Tables(v *sqlcipher.View) ([]Table, error) {
 			}
 			columns[shape] = cols
 		}
-		out = append(out, Table{
-			Name: f.name, Hash: strings.ToLower(strings.TrimPrefix(f.name, TablePrefix)), Columns: cols,
-			AutoIncrement: strings.Contains(strings.ToUpper(f.sql), "AUTOINCREMENT"),
-		})
+		out = append(out, Table{Name: f.name, Hash: strings.ToLower(strings.TrimPrefix(f.name, TablePrefix)), Columns: cols})
 	}
 	return out, nil
 }
