@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -48,9 +49,17 @@ type account struct {
 
 // database is one encrypted file of the account, besides what shard adds.
 type database struct {
-	file string // relative to db_storage, forward slashes
-	db   *sqlcipher.DB
-	mark sqlcipher.Mark
+	file   string // relative to db_storage, forward slashes
+	db     *sqlcipher.DB
+	mark   sqlcipher.Mark
+	looked sqlcipher.Mark // where it stood when the account was last looked at as a whole
+}
+
+// rest frees what a database that has been silent since the last look holds.
+func (d *database) rest() bool {
+	silent := d.mark == d.looked
+	d.looked = d.mark
+	return silent && d.db.Rest()
 }
 
 const accountFile = "" // the state of the account as a whole
@@ -175,7 +184,25 @@ func (a *account) pass(ctx context.Context, look bool) error {
 	if current {
 		a.lastRead = a.c.now()
 	}
+	if look {
+		a.rest()
+	}
 	return nil
+}
+
+// rest gives memory back while the client is silent: a connection takes megabytes, and
+// opening one again a few milliseconds.
+func (a *account) rest() {
+	freed := false
+	for _, d := range []*database{a.people, a.sessions} {
+		freed = d.rest() || freed
+	}
+	for _, s := range a.shards {
+		freed = s.rest() || freed
+	}
+	if freed {
+		debug.FreeOSMemory()
+	}
 }
 
 // refreshKeys asks the sources. Without any key the account is blind, which is said

@@ -134,6 +134,18 @@ func (db *DB) Close() error {
 	return err
 }
 
+// Rest frees the idle connection, some megabytes, and reports whether there was one.
+// Keys and frames stay known; the next View opens a connection again and reads the
+// schema.
+func (db *DB) Rest() bool {
+	db.mu.Lock()
+	idle := db.idle
+	db.idle = nil
+	db.mu.Unlock()
+	idle.discard()
+	return idle != nil
+}
+
 // Check opens the database as View does, verifies page 1 with a candidate key, and
 // runs no SQL. Its errors are View's.
 func (db *DB) Check(ctx context.Context) error {

@@ -830,3 +830,25 @@ func rechain(wal []byte, pageSize int) []byte {
 	}
 	return wal
 }
+
+// A database that rests holds no connection and loses nothing: the next view derives
+// no key again and reads the same.
+func TestRest(t *testing.T) {
+	src, _ := grown(t)
+	cache := new(KeyCache)
+	db := src.db(func(o *Options) { o.Derived = cache })
+	before := mustRows(t, db, "SELECT name FROM sqlite_schema")
+	derived := cache.Derivations()
+	if !db.Rest() {
+		t.Error("there was no connection to free")
+	}
+	if db.Rest() {
+		t.Error("the connection is still there")
+	}
+	if after := mustRows(t, db, "SELECT name FROM sqlite_schema"); !slices.Equal(before, after) {
+		t.Errorf("before %v, after %v", before, after)
+	}
+	if n := cache.Derivations(); n != derived {
+		t.Errorf("%d key derivations more", n-derived)
+	}
+}
