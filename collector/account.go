@@ -344,7 +344,7 @@ func (a *account) settle(ctx context.Context, file string, s State, cause error)
 	a.note(file, s, causeOf(cause))
 	was := a.named[file]
 	info := states[s]
-	if was != nil && was.State == s || was == nil && info.event == "" {
+	if was != nil && was.State == s || was == nil && info.event == "" || info.passing {
 		return nil
 	}
 	if a.c.now().Sub(a.found[file].Since) < info.patience {
@@ -425,7 +425,7 @@ func (a *account) status() AccountStatus {
 		}
 	}
 	out.Severity = states[out.State].severity
-	if out.Severity == record.SeverityBlind && captured {
+	if out.Severity == record.SeverityBlind && captured && a.found[accountFile].State.Severity() != record.SeverityBlind {
 		out.Severity = record.SeverityDegraded // one file of several
 	}
 	if shards > 0 && !captured {

@@ -111,6 +111,22 @@ func TestKeyRejected(t *testing.T) {
 	}
 }
 
+// A key that is withdrawn while the agent runs makes the account blind, whatever its
+// databases were before.
+func TestKeyWithdrawn(t *testing.T) {
+	_, d := quiet(t, 20)
+	c := d.collector()
+	for _, want := range []string{record.SeverityInfo, record.SeverityBlind} {
+		if err := c.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if a := c.Status().Accounts[0]; a.Severity != want {
+			t.Errorf("severity is %s, want %s: %+v", a.Severity, want, a)
+		}
+		d.keys.set()
+	}
+}
+
 // A key source that fails is not a missing key, and its coming back is noticed.
 func TestKeySourceFails(t *testing.T) {
 	w, d := quiet(t, 20)

@@ -35,16 +35,17 @@ type stateInfo struct {
 	severity string        // record.Severity*
 	event    string        // the event that names it; "" for none
 	patience time.Duration // how long it may last before it is an event
+	passing  bool          // says nothing of the database: what an event has named goes on
 }
 
 var states = map[State]stateInfo{
 	StateExcluded:    {rank: 0, severity: record.SeverityInfo},
 	StateCurrent:     {rank: 1, severity: record.SeverityInfo},
-	StateCatchingUp:  {rank: 2, severity: record.SeverityInfo},
-	StateMoving:      {rank: 3, severity: record.SeverityDegraded},
+	StateCatchingUp:  {rank: 2, severity: record.SeverityInfo, passing: true},
+	StateMoving:      {rank: 3, severity: record.SeverityDegraded, passing: true},
 	StateUnfamiliar:  {rank: 4, severity: record.SeverityDegraded, event: record.EventUnfamiliar},
-	StateSpoolFull:   {rank: 5, severity: record.SeverityDegraded, event: record.EventGap},
-	StateFailed:      {rank: 6, severity: record.SeverityDegraded},
+	StateSpoolFull:   {rank: 5, severity: record.SeverityDegraded, passing: true},
+	StateFailed:      {rank: 6, severity: record.SeverityDegraded, passing: true},
 	StateEmpty:       {rank: 7, severity: record.SeverityDegraded, event: record.EventDatabaseUnusable, patience: time.Minute},
 	StateGone:        {rank: 8, severity: record.SeverityDegraded, event: record.EventDatabaseUnusable},
 	StateNotReadable: {rank: 9, severity: record.SeverityDegraded, event: record.EventDatabaseUnusable},
