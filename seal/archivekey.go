@@ -43,6 +43,9 @@ func ParseArchiveKey(s string) (ArchiveKey, error) {
 	if subtle.ConstantTimeCompare(k.check(), b[len(k):]) != 1 {
 		return k, fmt.Errorf("archive key has a wrong checksum, it was mistyped: %w", ErrMalformed)
 	}
+	if k.String() != s { // line breaks within, which the decoder passes over
+		return k, fmt.Errorf("archive key has more in it than letters and digits: %w", ErrMalformed)
+	}
 	return k, nil
 }
 
