@@ -240,15 +240,19 @@ func (a *account) list(ctx context.Context) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil // a client that has not written a message yet
 	}
-	if err := a.settle(ctx, "message", stateOf(err), err); err != nil {
-		return err
-	}
+	folder := stateOf(err)
 	var fresh []*sqlcipher.DB
 	for _, e := range entries {
 		if file := "message/" + e.Name(); messageFile.MatchString(e.Name()) && a.shards[file] == nil {
 			a.shards[file] = newShard(a, a.open(file))
 			fresh = append(fresh, a.shards[file].db)
 		}
+	}
+	if folder == StateCurrent && len(a.shards) == 0 {
+		folder = StateNoMessages
+	}
+	if err := a.settle(ctx, "message", folder, err); err != nil {
+		return err
 	}
 	if a.people == nil {
 		a.people, a.sessions = a.open("contact/contact.db"), a.open("session/session.db")

@@ -19,9 +19,13 @@ import (
 // on behind it; the hole is a gap record and stays on the list, in the spool too,
 // until it can be read.
 
-func (s *shard) holes() (n int) {
+// damaged counts the places of damage that are known and not healed.
+func (s *shard) damaged() (n int) {
 	for _, t := range s.tables {
 		n += len(t.holes)
+		if t.barred {
+			n++
+		}
 	}
 	return n
 }
@@ -73,32 +77,37 @@ func (s *shard) isolate(ctx context.Context) error {
 	return nil
 }
 
-// readAround reads a table to its end, leaving out what is damaged.
-func (s *shard) readAround(ctx context.Context, t *table) (mark sqlcipher.Mark, err error) {
+// readAround reads a table to its end, leaving out what is damaged: first the captured
+// rows that should be looked at again, then, range by range, new ones. Each turn either
+// bars the former, moves the cursor on, or is the last.
+func (s *shard) readAround(ctx context.Context, t *table) (first sqlcipher.Mark, err error) {
 	for {
 		var b batch
 		err := s.read(ctx, &b, t)
-		if b.mark != mark && mark == (sqlcipher.Mark{}) {
-			mark = b.mark
+		if first == (sqlcipher.Mark{}) {
+			first = b.mark
 		}
-		if err == nil && b.history {
+		history := err == nil && b.history
+		if history {
 			err = s.history(ctx, &b)
 			b = batch{mark: b.mark}
 		}
 		if err != nil && !damaged(err) {
-			return mark, err
+			return first, err
 		}
-		keep := s.mark
+		mark := s.mark
 		if cerr := s.commit(ctx, &b); cerr != nil {
-			return mark, committed{cerr}
+			return first, committed{cerr}
 		}
-		s.mark = keep // commit moved it to this table's snapshot
-		if err == nil && !b.history {
-			return mark, nil
-		}
-		if err != nil {
+		s.mark = mark // commit moved it to this table's snapshot
+		switch {
+		case err == nil && !history:
+			return first, nil
+		case err != nil && !t.barred && len(t.window) > 0:
+			t.barred = true // perhaps the damage is among these rows; the next turn tells
+		case err != nil:
 			if err := s.skip(ctx, t); err != nil {
-				return mark, err
+				return first, err
 			}
 		}
 	}
@@ -112,12 +121,7 @@ func (s *shard) skip(ctx context.Context, t *table) error {
 	}
 	from := t.cursor + 1
 	if last < from {
-		// The damage is among rows that were captured before; looking at them again
-		// has to wait.
-		for _, row := range t.window {
-			row.pages = []uint32{}
-		}
-		return nil
+		return fmt.Errorf("%s: damage in %s where no row is expected: %w", s.file, t.Name, sqlcipher.ErrCorrupt)
 	}
 	next, err := s.readableFrom(ctx, t, from, last)
 	if err != nil {
@@ -212,9 +216,9 @@ func (s *shard) probe(ctx context.Context, t *table, x, last int64) (id int64, o
 	return id, err == nil, err
 }
 
-// retryHoles reads holes again when the database has changed since the last time,
-// not more often than the poll; what can be read now is captured.
-func (s *shard) retryHoles(ctx context.Context) error {
+// retryDamage reads damaged places again when the database has changed since the last
+// time, not more often than the poll; what can be read now is captured.
+func (s *shard) retryDamage(ctx context.Context) error {
 	now := s.a.c.now()
 	if since := now.Sub(s.holesTried); s.mark == s.holesMark || since >= 0 && since < s.a.c.opts.Poll {
 		return nil
@@ -222,6 +226,11 @@ func (s *shard) retryHoles(ctx context.Context) error {
 	s.holesTried, s.holesMark = now, s.mark
 	for _, name := range sortedKeys(s.tables) {
 		t := s.tables[name]
+		if t.barred {
+			if err := s.unbar(ctx, t); err != nil {
+				return err
+			}
+		}
 		for i := 0; i < len(t.holes); {
 			filled, err := s.fill(ctx, t, i)
 			if err != nil {
@@ -231,6 +240,31 @@ func (s *shard) retryHoles(ctx context.Context) error {
 				i++
 			}
 		}
+	}
+	return nil
+}
+
+// unbar looks again at a table's captured rows, all of them, and bars them anew when
+// the damage is still among them.
+func (s *shard) unbar(ctx context.Context, t *table) error {
+	t.barred = false
+	for _, row := range t.window {
+		row.pages = nil
+	}
+	var b batch
+	err := s.read(ctx, &b, t)
+	if err != nil || b.history {
+		t.barred = true
+		if damaged(err) {
+			err = nil
+		}
+		return err
+	}
+	mark := s.mark
+	err = s.commit(ctx, &b)
+	s.mark = mark
+	if err != nil {
+		return committed{err}
 	}
 	return nil
 }

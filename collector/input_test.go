@@ -268,6 +268,58 @@ func TestDamagedPages(t *testing.T) {
 	d.compare()
 }
 
+// Damage among rows that were captured already ends no pass's work and hides no new
+// row: it is a state, no gap is invented, and a change behind it is seen once it heals.
+func TestDamageAmongCapturedRows(t *testing.T) {
+	w := simtest.New(t)
+	// All in the main file, with rows young enough to be looked at again.
+	w.Chat("--count", "300", "--rate", "0", "--recall", "0", "--compress", "0", "--checkpoint", "truncate", "--checkpoint-after", "50ms").Wait()
+	rewrite(w, "PRAGMA wal_checkpoint(TRUNCATE)")
+	d := newDevice(t, w)
+	d.keys.set(w.Key())
+	d.once()
+	before := len(d.all())
+	path := w.DB(message0)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := int64(len(whole)/4096) / 3; p < int64(len(whole)/4096); p++ {
+		spoil(path, p)
+	}
+	s := d.once() // a new collector looks at every young row again
+	if got := database(t, s, message0); got.State != collector.StateCorrupt {
+		t.Fatalf("%+v", got)
+	}
+	if gaps := find(d.all(), record.EventGap); len(gaps) != 0 {
+		t.Errorf("%d gaps, and nothing is missing", len(gaps))
+	}
+	if n := messages(d.all()[before:]); n != 0 {
+		t.Errorf("%d messages captured again", n)
+	}
+	if err := os.WriteFile(path, whole, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if s := d.once(); database(t, s, message0).State != collector.StateCurrent {
+		t.Errorf("healed: %+v", database(t, s, message0))
+	}
+	d.compare()
+}
+
+// An account in which nothing is found that could be captured is blind, not healthy.
+func TestNoMessageDatabase(t *testing.T) {
+	w, d := quiet(t, 20)
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		for _, name := range []string{"message_0", "biz_message_0"} {
+			os.Rename(w.DB("message/"+name+".db"+suffix), w.DB("message/renamed_"+name+".db"+suffix))
+		}
+	}
+	s := d.once()
+	if a := s.Accounts[0]; a.Severity != record.SeverityBlind || a.State != collector.StateNoMessages {
+		t.Errorf("%+v", a)
+	}
+}
+
 // A WAL's torn tail, stale frames of an earlier generation and an uncommitted
 // transaction are not there: what is captured is some commit's state, later the
 // newest.

@@ -58,6 +58,7 @@ type table struct {
 	cursor int64
 	window map[int64]*windowRow
 	holes  []idRange // rows before the cursor that damage kept from being read
+	barred bool      // damage stands among captured rows: they are not looked at again until it heals
 }
 
 func newShard(a *account, d *database) *shard {
@@ -77,7 +78,7 @@ func (s *shard) forget() {
 // state is how the shard stands after a pass that had no error.
 func (s *shard) state() State {
 	switch {
-	case s.holes() > 0:
+	case s.damaged() > 0:
 		return StateCorrupt
 	case len(s.odd) > 0:
 		return StateUnfamiliar
@@ -97,8 +98,8 @@ func (s *shard) pass(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.holes() > 0 {
-		return s.fault(ctx, s.retryHoles(ctx))
+	if s.damaged() > 0 {
+		return s.fault(ctx, s.retryDamage(ctx))
 	}
 	return nil
 }
@@ -402,7 +403,7 @@ type idRange struct{ from, to int64 }
 // written, or all when that is not known. Rows past their age are left alone.
 func (t *table) plan(pages map[uint32]struct{}, known bool, now time.Time) work {
 	w := work{table: t}
-	if len(t.window) == 0 {
+	if len(t.window) == 0 || t.barred {
 		return w
 	}
 	oldest := now.Add(-windowAge).Unix()

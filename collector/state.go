@@ -14,20 +14,21 @@ type State string
 
 // The states.
 const (
-	StateCurrent     State = "current"           // everything committed so far has been read
-	StateCatchingUp  State = "catching up"       // history is being read
-	StateExcluded    State = "excluded"          // out of scope by configuration
-	StateMoving      State = "moving"            // the client changes the database faster than it can be read
-	StateSpoolFull   State = "spool full"        // reading has stopped until the archive takes what is waiting
-	StateUnfamiliar  State = "unfamiliar client" // tables or columns this version does not know
-	StateGone        State = "gone"              // a database that was there is there no longer
-	StateEmpty       State = "empty"             // a file without a byte
-	StateNotReadable State = "not readable"      // permission, I/O error, not a database
-	StateCorrupt     State = "corrupt"           // pages that do not verify
-	StateNoSource    State = "key source failed" // a key source could not be asked
-	StateKeyRejected State = "key rejected"      // the given key does not open the file
-	StateKeyMissing  State = "key missing"       // no source has a key
-	StateFailed      State = "failed"            // the spool did not take the records
+	StateCurrent     State = "current"             // everything committed so far has been read
+	StateCatchingUp  State = "catching up"         // history is being read
+	StateExcluded    State = "excluded"            // out of scope by configuration
+	StateMoving      State = "moving"              // the client changes the database faster than it can be read
+	StateSpoolFull   State = "spool full"          // reading has stopped until the archive takes what is waiting
+	StateUnfamiliar  State = "unfamiliar client"   // tables or columns this version does not know
+	StateGone        State = "gone"                // a database that was there is there no longer
+	StateNoMessages  State = "no message database" // there is none that this version knows by name
+	StateEmpty       State = "empty"               // a file without a byte
+	StateNotReadable State = "not readable"        // permission, I/O error, not a database
+	StateCorrupt     State = "corrupt"             // pages that do not verify
+	StateNoSource    State = "key source failed"   // a key source could not be asked
+	StateKeyRejected State = "key rejected"        // the given key does not open the file
+	StateKeyMissing  State = "key missing"         // no source has a key
+	StateFailed      State = "failed"              // the spool did not take the records
 )
 
 type stateInfo struct {
@@ -50,9 +51,10 @@ var states = map[State]stateInfo{
 	StateGone:        {rank: 8, severity: record.SeverityDegraded, event: record.EventDatabaseUnusable},
 	StateNotReadable: {rank: 9, severity: record.SeverityDegraded, event: record.EventDatabaseUnusable},
 	StateCorrupt:     {rank: 10, severity: record.SeverityDegraded, event: record.EventDatabaseCorrupt},
-	StateNoSource:    {rank: 11, severity: record.SeverityBlind, event: record.EventKeyMissing},
-	StateKeyRejected: {rank: 12, severity: record.SeverityBlind, event: record.EventKeyRejected},
-	StateKeyMissing:  {rank: 13, severity: record.SeverityBlind, event: record.EventKeyMissing},
+	StateNoMessages:  {rank: 11, severity: record.SeverityBlind, event: record.EventDatabaseUnusable, patience: time.Minute},
+	StateNoSource:    {rank: 12, severity: record.SeverityBlind, event: record.EventKeyMissing},
+	StateKeyRejected: {rank: 13, severity: record.SeverityBlind, event: record.EventKeyRejected},
+	StateKeyMissing:  {rank: 14, severity: record.SeverityBlind, event: record.EventKeyMissing},
 }
 
 // Severity says what the state means for the database it stands at: one of
