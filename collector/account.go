@@ -174,8 +174,6 @@ func (a *account) pass(ctx context.Context, look bool) error {
 			err = a.settle(ctx, file, stateOf(err), err)
 		} else if err == nil {
 			err = a.settle(ctx, file, s.state(), nil)
-		} else if errors.Is(err, spool.ErrFull) {
-			a.note(file, StateSpoolFull, "")
 		}
 		if err != nil {
 			return err

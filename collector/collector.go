@@ -204,11 +204,17 @@ func (c *Collector) pass(ctx context.Context, look bool) error {
 	}
 	var errs []error
 	for _, a := range c.accounts {
-		if err := a.pass(ctx, look); err != nil {
-			errs = append(errs, err)
-		}
-		if ctx.Err() != nil {
+		err := a.pass(ctx, look)
+		switch {
+		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.Is(err, spool.ErrFull):
+			a.note(accountFile, StateSpoolFull, "")
+		case err != nil:
+			a.note(accountFile, StateFailed, cause(err))
+		}
+		if err != nil {
+			errs = append(errs, err)
 		}
 	}
 	c.publish()

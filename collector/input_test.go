@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,8 @@ import (
 	"tidemark/collector"
 	"tidemark/collector/simtest"
 	"tidemark/record"
+	"tidemark/seal"
+	"tidemark/spool"
 )
 
 const message0 = "message/message_0.db"
@@ -304,6 +307,32 @@ func TestDamageAmongCapturedRows(t *testing.T) {
 		t.Errorf("healed: %+v", database(t, s, message0))
 	}
 	d.compare()
+}
+
+// refusing is a spool that takes nothing.
+type refusing struct{ *spool.Spool }
+
+func (refusing) Append(context.Context, seal.Lane, spool.Records, ...spool.Cursor) error {
+	return errors.New("no space left on device")
+}
+
+// A spool that does not take the records is never a healthy account.
+func TestSpoolFails(t *testing.T) {
+	_, d := quiet(t, 20)
+	o := d.options
+	d.once() // known, so that the account itself needs no record
+	d.world.Chat("--count", "5", "--rate", "0").Wait()
+	o.Spool = refusing{d.spool}
+	c, err := collector.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Once(t.Context()); err == nil {
+		t.Error("the pass had no error")
+	}
+	if a := c.Status().Accounts[0]; a.State != collector.StateFailed || a.Severity != record.SeverityDegraded {
+		t.Errorf("%+v", a)
+	}
 }
 
 // An account in which nothing is found that could be captured is blind, not healthy.
