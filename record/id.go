@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
+	"strconv"
 )
 
 // idLen is the number of letters after the prefix of an id: 16 bytes in base32.
@@ -31,6 +32,31 @@ func LocalMessageID(account, shard, table, localID, createTime string) string {
 // any unambiguous description of the new state.
 func RevisionID(of, change string, state ...string) string {
 	return derive("r_", "tidemark revision v1", append([]string{of, change}, state...)...)
+}
+
+// DeletionID is the identity of a captured message's going away.
+func DeletionID(of, change string) string {
+	return derive("x_", "tidemark deletion v1", of, change)
+}
+
+// MediaID is the identity of what became of one of a message's files.
+func MediaID(of string, m Media) string {
+	return derive("f_", "tidemark media v1", of, m.Role, m.Item, m.State, m.SHA256)
+}
+
+// PieceID is the identity of a piece of a content.
+func PieceID(account, sha256 string, offset int64) string {
+	return derive("f_", "tidemark piece v1", account, sha256, strconv.FormatInt(offset, 10))
+}
+
+// ContactID is the identity of a contact in one state: the same state is the same record.
+func ContactID(account string, c *Contact) string {
+	return derive("c_", "tidemark contact v1", account, string(appendAny(nil, c)))
+}
+
+// RoomID is the identity of a room in one state, as [ContactID].
+func RoomID(account string, r *Room) string {
+	return derive("g_", "tidemark room v1", account, string(appendAny(nil, r)))
 }
 
 // NewEventID returns a fresh random identity for an event: an event happened

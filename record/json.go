@@ -65,6 +65,24 @@ func (r *Record) AppendJSON(b []byte) []byte {
 	if r.Text != nil {
 		b = member(b, "text", *r.Text)
 	}
+	if len(r.Mentions) > 0 {
+		b = appendAny(append(b, `,"mentions":`...), r.Mentions)
+	}
+	if r.Body != nil {
+		b = appendMembers(b, r.Body)
+	}
+	if len(r.Media) > 0 {
+		b = appendAny(append(b, `,"media":`...), r.Media)
+	}
+	if r.Piece != nil {
+		b = appendAny(append(b, `,"piece":`...), r.Piece)
+	}
+	if r.Contact != nil {
+		b = appendAny(append(b, `,"contact":`...), r.Contact)
+	}
+	if r.Room != nil {
+		b = appendAny(append(b, `,"room":`...), r.Room)
+	}
 	b = optional(b, "unreadable", r.Unreadable)
 	if n := r.Native; n != nil {
 		b = append(b, `,"native":{"type":`...)

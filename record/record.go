@@ -39,6 +39,10 @@ type Kind string
 const (
 	KindMessage  Kind = "message"  // a message row, as first captured
 	KindRevision Kind = "revision" // a captured row changed
+	KindDeletion Kind = "deletion" // a captured row went away
+	KindMedia    Kind = "media"    // what became of a message's files; a piece of a file's content
+	KindContact  Kind = "contact"  // a person or service as the client knows it, when that changed
+	KindRoom     Kind = "room"     // a room, its owner and members, when that changed
 	KindEvent    Kind = "event"    // something about the capture itself
 )
 
@@ -47,6 +51,14 @@ const (
 	ChangeRecall   = "recall"    // the row became a system notice in place
 	ChangeServerID = "server_id" // the server's id was filled in after sending
 	ChangeContent  = "content"   // any other change of type, sender or content
+	ChangeFile     = "file"      // a file's transfer ended
+	ChangeStatus   = "status"    // money or a call reached another state
+)
+
+// The changes that a deletion names.
+const (
+	ChangeDeleted = "deleted" // one row went
+	ChangeCleared = "cleared" // with its whole conversation
 )
 
 // The events. Each is a statement about the capture that an archive must be able
@@ -64,6 +76,8 @@ const (
 	EventRecovered         = "recovered"          // a state named by an earlier event has ended
 	EventUnfamiliar        = "unfamiliar_client"  // tables or columns this version does not know
 	EventGap               = "gap"                // what may be missing, and why
+	EventCounts            = "counts"             // per conversation and day: rows seen in the source, records sealed, rows out of scope
+	EventScopeChanged      = "scope_changed"      // what is captured was configured anew
 )
 
 // Severities of events, worst last.
@@ -78,7 +92,7 @@ const (
 type Record struct {
 	V    int    `json:"v"`
 	Kind Kind   `json:"kind"`
-	ID   string `json:"id"` // m_…, r_… or e_…
+	ID   string `json:"id"` // a letter for the kind, "_" and 26 letters; see [Kind]
 
 	// Revisions.
 	Of     string `json:"of,omitempty"`     // the record this one changes
@@ -97,26 +111,23 @@ type Record struct {
 	Client       *Client       `json:"client,omitempty"`
 	Conversation *Conversation `json:"conversation,omitempty"`
 	Sender       *Sender       `json:"sender,omitempty"`
-	SentAt       time.Time     `json:"sent_at,omitzero"`     // the client's clock, seconds
-	ServerID     string        `json:"server_id,omitempty"`  // WeChat's 64-bit id, decimal
-	LocalID      string        `json:"local_id,omitempty"`   // row id in Source.Table, decimal
-	Order        string        `json:"order,omitempty"`      // the client's sort key in the conversation, decimal
-	Type         string        `json:"type,omitempty"`       // one of the Type constants
-	Text         *string       `json:"text,omitempty"`       // decoded text; nil when not decoded
+	SentAt       time.Time     `json:"sent_at,omitzero"`    // the client's clock, seconds
+	ServerID     string        `json:"server_id,omitempty"` // WeChat's 64-bit id, decimal
+	LocalID      string        `json:"local_id,omitempty"`  // row id in Source.Table, decimal
+	Order        string        `json:"order,omitempty"`     // the client's sort key in the conversation, decimal
+	Type         string        `json:"type,omitempty"`      // one of the Type constants
+	Text         *string       `json:"text,omitempty"`      // decoded text; nil when not decoded
+	Mentions     []string      `json:"mentions,omitempty"`  // usernames that the text addresses
+	*Body                      // what the type says beyond text; nil for none
+	Media        []Media       `json:"media,omitempty"`
+	Piece        *Piece        `json:"piece,omitempty"`      // of a media record in the media lane
+	Contact      *Contact      `json:"contact,omitempty"`    // of a contact record
+	Room         *Room         `json:"room,omitempty"`       // of a room record
 	Unreadable   string        `json:"unreadable,omitempty"` // why the content could not be decoded, the row being kept
 	Native       *Native       `json:"native,omitempty"`     // the client's own type numbers
 	Decoder      string        `json:"decoder,omitempty"`    // decoder and version, "weixin4/1"
 	Source       *Source       `json:"source,omitempty"`     // the row as it was stored
 }
-
-// The types of messages this version decodes. A message of any other kind is
-// TypeUnknown, with its row kept.
-const (
-	TypeText    = "text"
-	TypeSystem  = "system"
-	TypeRecall  = "recall"
-	TypeUnknown = "unknown"
-)
 
 // Party is an account or a person: a stable username and the name shown for it
 // at the time of capture, when known.
@@ -200,6 +211,11 @@ func formFault(err error) error {
 	return fmt.Errorf("%w: a member is not of its form", ErrInvalid)
 }
 
+// prefixes begin the ids of each kind.
+var prefixes = map[Kind]string{
+	KindMessage: "m_", KindRevision: "r_", KindDeletion: "x_", KindMedia: "f_", KindContact: "c_", KindRoom: "g_", KindEvent: "e_",
+}
+
 // Validate holds the rules that every record keeps. Its errors wrap ErrInvalid and
 // quote no text of the record.
 func (r *Record) Validate() error {
@@ -209,7 +225,7 @@ func (r *Record) Validate() error {
 	if r.V != Version {
 		return bad("version is not %d, the one this program knows", Version)
 	}
-	prefix := map[Kind]string{KindMessage: "m_", KindRevision: "r_", KindEvent: "e_"}[r.Kind]
+	prefix := prefixes[r.Kind]
 	switch {
 	case prefix == "":
 		return bad("kind is not known")
@@ -223,7 +239,15 @@ func (r *Record) Validate() error {
 		return bad("a revision needs of and change")
 	case r.Kind == KindEvent && (r.Event == "" || r.Severity == ""):
 		return bad("an event needs event and severity")
-	case r.Kind != KindEvent && (r.Account == nil || r.Conversation == nil || r.Source == nil):
+	case r.Kind == KindDeletion && (r.Of == "" || r.Change == ""):
+		return bad("a deletion needs of and change")
+	case r.Kind == KindContact && (r.Account == nil || r.Contact == nil):
+		return bad("a contact needs account and contact")
+	case r.Kind == KindRoom && (r.Account == nil || r.Room == nil):
+		return bad("a room needs account and room")
+	case r.Kind == KindMedia && (r.Account == nil || r.Piece == nil && (r.Of == "" || len(r.Media) == 0)):
+		return bad("a media record needs account, and either a piece or of and media")
+	case (r.Kind == KindMessage || r.Kind == KindRevision) && (r.Account == nil || r.Conversation == nil || r.Source == nil):
 		return bad("a %s needs account, conversation and source", r.Kind)
 	}
 	return nil
