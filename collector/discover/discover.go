@@ -17,15 +17,32 @@ import (
 	"strings"
 )
 
+// Layout is how a generation of the client lays its files out, and with it their
+// schema and encryption.
+type Layout string
+
+// The layouts.
+const (
+	W3 Layout = "w3" // Windows 3.x: Msg/MicroMsg.db, Msg/Multi/MSG<n>.db
+	M3 Layout = "m3" // macOS 3.x: Message/msg_<n>.db below a hash
+	V4 Layout = "v4" // 4.x of every system: db_storage
+)
+
 // Account is an account folder.
 type Account struct {
-	ID          string // username, by the folder's name
+	ID          string // username, by the folder's name; see Hashed
 	Alternative string // the folder's whole name, when it could be the username itself
-	App         string // weixin
-	Generation  string // 4
-	OS          string // windows, darwin, linux
+	App         string // wechat (3.x) or weixin (4.x)
+	Generation  string // 3 or 4
+	OS          string // windows, darwin, linux: of the client that wrote the files
+	Layout      Layout
 	Path        string // the account folder
-	DBDir       string // its db_storage
+	DBDir       string // what database names are relative to: db_storage (V4), Msg (W3), the account folder (M3)
+
+	// Hashed says that the folder's name does not tell the username: it is a hash in
+	// M3, and nothing at all in early builds for Linux. ID then is a stand-in that
+	// stays the same as long as the folder does, until the databases tell the username.
+	Hashed bool
 }
 
 // Problem is a place that should be searched and could not be.
@@ -111,7 +128,7 @@ func (f *finder) account(path string) {
 	}
 	f.seen[abs] = true
 	name := filepath.Base(abs)
-	a := Account{ID: name, App: "weixin", Generation: "4", OS: runtime.GOOS, Path: abs, DBDir: filepath.Join(abs, "db_storage")}
+	a := Account{ID: name, App: "weixin", Generation: "4", OS: runtime.GOOS, Layout: V4, Path: abs, DBDir: filepath.Join(abs, "db_storage")}
 	if m := suffix.FindStringSubmatch(name); m != nil {
 		a.ID, a.Alternative = m[1], name
 	}

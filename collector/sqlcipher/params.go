@@ -27,11 +27,32 @@ var (
 	V3 = Params{Name: "v3", PageSize: 4096, Reserve: 48, Hash: crypto.SHA1, Iterations: 64000, OldSHM: true}
 	M3 = Params{Name: "m3", PageSize: 1024, Reserve: 48, Hash: crypto.SHA1, OldSHM: true}
 
+	// M3Derived is what some files of the macOS 3.x client have instead, under the
+	// account key: the small pages with the key derivation of V3 [C].
+	M3Derived = Params{Name: "m3-derived", PageSize: 1024, Reserve: 48, Hash: crypto.SHA1, Iterations: 64000, OldSHM: true}
+
 	// Plain is an ordinary SQLite file, its page size taken from its header. Listed
 	// in Options.Params it allows files that are not encrypted; without MACs a
 	// damaged page is noticed only if SQLite finds it malformed.
 	Plain = Params{Name: "plain"}
 )
+
+// ParamsFor gives the parameter sets to try on the files of a client, in order, for
+// Options.Params. Layout is the text of a discover.Layout: "w3", "m3" or "v4". The
+// macOS 3.x client mixes page sizes of 1024 and 4096, keys used as they are and keys
+// derived, and some files in clear [A for 1024 as it is, C for the rest], so all are
+// probed there: V3 stands for 4096 in both forms of the key. Any other layout is nil.
+func ParamsFor(layout string) []Params {
+	switch layout {
+	case "w3":
+		return []Params{V3}
+	case "m3":
+		return []Params{M3, M3Derived, V3, Plain}
+	case "v4":
+		return []Params{V4}
+	}
+	return nil
+}
 
 const (
 	saltSize = 16 // clear bytes at the start of the file
