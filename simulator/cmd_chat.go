@@ -141,19 +141,29 @@ type session struct {
 	client *chat.Client
 }
 
-// open opens the account, hands out its key, and readies a client on it. The key's
-// file comes first, so that whoever finds the account finds its key.
+// open opens the account, hands out its key, and readies a client on it. The account's
+// key comes first, so that whoever finds the account finds its key; those of its files
+// come when they have been made.
 func open(p *placing, key writer.Key, o account.Options) (*session, error) {
-	if err := p.writeKey(key); err != nil {
-		return nil, err
+	if p.keyForm != keyFormAccount && p.keyForm != keyFormFiles {
+		return nil, fmt.Errorf("parse --key-form: %q is neither account nor files", p.keyForm)
+	}
+	o.Keys = writer.NewKeyring(key)
+	o.Keyed = func() error { return p.writeKeys(o.Keys) }
+	if p.keyForm == keyFormAccount {
+		if err := p.writeKeys(o.Keys); err != nil {
+			return nil, err
+		}
 	}
 	log, undecided, err := oracle.Open(p.oracle)
 	if err != nil {
 		return nil, err
 	}
-	o.Keys = writer.NewKeyring(key)
 	acct, err := account.Open(p.place, o)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.writeKeys(o.Keys); err != nil {
 		return nil, err
 	}
 	c, err := chat.New(acct, log, undecided)

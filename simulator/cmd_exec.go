@@ -16,9 +16,10 @@ import (
 
 // opening is the flags that open one file with SQLCipher, shared by exec and scan.
 type opening struct {
-	db  string
-	key string
-	o   writer.ConnectOptions
+	db         string
+	key        string
+	generation account.Generation
+	o          writer.ConnectOptions
 }
 
 func (op *opening) flags(cmd *cobra.Command) {
@@ -28,11 +29,19 @@ func (op *opening) flags(cmd *cobra.Command) {
 	f.BoolVar(&op.o.Raw, "raw", false, "the key is the derived key: skip the KDF")
 	f.IntVar(&op.o.PageSize, "page-size", 0, "bytes (default: the cipher version's)")
 	f.IntVar(&op.o.Compat, "compat", 4, "SQLCipher's major version: 3 or 4")
+	f.BoolVar(&op.o.Plain, "plain", false, "the file is not encrypted")
+	f.Var(&op.generation, "generation", "the parameters of this generation's message databases: v4, w3 or m3")
 	cmd.MarkFlagRequired("db")
 	cmd.MarkFlagRequired("key")
 }
 
 func (op *opening) open() (*sql.DB, error) {
+	switch op.generation {
+	case account.W3:
+		op.o.Compat, op.o.PageSize = 3, 4096
+	case account.M3:
+		op.o.Compat, op.o.PageSize, op.o.Raw = 3, 1024, true
+	}
 	key, err := writer.ParseKey(op.key)
 	if err != nil {
 		return nil, err
@@ -128,7 +137,7 @@ func scanCommand() *cobra.Command {
 	var op opening
 	cmd := &cobra.Command{
 		Use:   "scan",
-		Short: "Read every column of every Msg_ table with SQLCipher through database/sql, and print how long it took",
+		Short: "Read every column of every message table with SQLCipher through database/sql, and print how long it took",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			start := time.Now()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,17 +24,24 @@ type placing struct {
 	seed    uint64
 	key     string
 	keysOut string
+	keyForm string
 	oracle  string
+
+	officials int
 }
 
 func (p *placing) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&p.place.Root, "root", "", "the xwechat_files folder (required)")
+	p.place.Generation = account.V4
+	f.Var(&p.place.Generation, "generation", "of the client: v4, w3 (3.x on Windows) or m3 (3.x on macOS)")
+	f.StringVar(&p.place.Root, "root", "", "the folder of accounts: xwechat_files, WeChat Files; of m3 what holds com.tencent.xinWeChat (required)")
 	f.StringVar(&p.place.Name, "account", "wxid_tide", "username of the account's owner")
 	f.StringVar(&p.place.Suffix, "suffix", "1a2b", "what the account folder's name ends with, after an underscore")
 	f.Uint64Var(&p.seed, "seed", 1, "decides people, texts and, unless --key is given, the key")
 	f.StringVar(&p.key, "key", "", "account key, 64 hexadecimal digits (default: from the seed)")
 	f.StringVar(&p.keysOut, "keys-out", "", "add the account's key to this file")
+	f.StringVar(&p.keyForm, "key-form", keyFormAccount, "of --keys-out: account, one key for all files; files, one for each, by its salt")
+	f.IntVar(&p.officials, "officials", 0, "official accounts of a new account")
 	f.StringVar(&p.oracle, "oracle", "", "append every committed change to this file")
 	cmd.MarkFlagRequired("root")
 }
@@ -46,10 +54,23 @@ func (p *placing) accountKey() (writer.Key, error) {
 	return writer.Key(sha256.Sum256(fmt.Appendf(nil, "simulator account key %s %d", p.place.Name, p.seed))), nil
 }
 
+// The forms in which keys are handed out.
+const (
+	keyFormAccount = "account"
+	keyFormFiles   = "files"
+)
+
 // keyFile is the agent's format of a file of keys.
 type keyFile struct {
-	V        int        `json:"v"`
-	Accounts []keyEntry `json:"accounts"`
+	V         int        `json:"v"`
+	Accounts  []keyEntry `json:"accounts"`
+	Databases []saltKey  `json:"databases,omitempty"`
+}
+
+// saltKey is the key of the one file that begins with a salt.
+type saltKey struct {
+	Salt string `json:"salt"`
+	Key  string `json:"key"`
 }
 
 type keyEntry struct {
@@ -57,9 +78,9 @@ type keyEntry struct {
 	Key     string `json:"key"`
 }
 
-// writeKey puts the account's key into the --keys-out file, beside those of other
-// accounts. The file appears whole or not at all.
-func (p *placing) writeKey(key writer.Key) error {
+// writeKeys puts the account's key, or those of its files, into the --keys-out file,
+// beside those of other accounts. The file appears whole or not at all.
+func (p *placing) writeKeys(keys *writer.Keyring) error {
 	if p.keysOut == "" {
 		return nil
 	}
@@ -72,8 +93,19 @@ func (p *placing) writeKey(key writer.Key) error {
 		return fmt.Errorf("read keys file: %w", err)
 	}
 	kf.V = 1
-	kf.Accounts = slices.DeleteFunc(kf.Accounts, func(e keyEntry) bool { return e.Account == p.place.Name })
-	kf.Accounts = append(kf.Accounts, keyEntry{p.place.Name, key.Hex()})
+	if p.keyForm == keyFormFiles {
+		all := keys.Derived()
+		kf.Databases = slices.DeleteFunc(kf.Databases, func(k saltKey) bool { _, ok := all[k.Salt]; return ok })
+		for _, salt := range slices.Sorted(maps.Keys(all)) {
+			kf.Databases = append(kf.Databases, saltKey{salt, all[salt].Hex()})
+		}
+	} else {
+		kf.Accounts = slices.DeleteFunc(kf.Accounts, func(e keyEntry) bool { return e.Account == p.place.Name })
+		kf.Accounts = append(kf.Accounts, keyEntry{p.place.Name, keys.Key().Hex()})
+	}
+	if kf.Accounts == nil {
+		kf.Accounts = []keyEntry{}
+	}
 	if b, err = json.Marshal(kf); err != nil {
 		return fmt.Errorf("write keys file: %w", err)
 	}
@@ -95,6 +127,8 @@ func (p *placing) writeKey(key writer.Key) error {
 // population makes a new account's people from the seed.
 func (p *placing) population(people, rooms int) func() ([]account.Person, []account.Room) {
 	return func() ([]account.Person, []account.Room) {
-		return account.Population(chat.People(p.seed), p.place.Name, people, rooms)
+		r := chat.People(p.seed)
+		ps, rs := account.Population(r, p.place.Name, people, rooms)
+		return append(ps, account.Officials(r, p.officials)...), rs
 	}
 }

@@ -6,6 +6,8 @@ package simtest
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,37 +56,81 @@ func Binary(t testing.TB) string {
 	return path
 }
 
+// Generation is a generation of the client, as the simulator names it.
+type Generation string
+
+// The generations.
+const (
+	V4 Generation = "v4" // 4.x on every system
+	W3 Generation = "w3" // 3.x on Windows
+	M3 Generation = "m3" // 3.x on macOS
+)
+
+// Generations are all of them, for tests that hold for each.
+var Generations = []Generation{V4, W3, M3}
+
 // World is a folder with one simulated account in it.
 type World struct {
-	Dir     string // everything is below
-	Root    string // xwechat_files
-	Account string // the account folder
-	Owner   string // its username
-	Keys    string // key file
-	Oracle  string // oracle file
+	Dir        string // everything is below
+	Root       string // xwechat_files, WeChat Files, or what holds com.tencent.xinWeChat
+	Account    string // the account folder
+	Owner      string // its username
+	Keys       string // key file
+	Oracle     string // oracle file
+	Generation Generation
 
 	bin string
 	t   testing.TB
 }
 
-// New makes an empty world; Make or Chat lays out the account.
-func New(t testing.TB) *World {
+// New makes an empty world of 4.x; Make or Chat lays out the account.
+func New(t testing.TB) *World { return NewOf(t, V4) }
+
+// NewOf makes an empty world of a generation.
+func NewOf(t testing.TB, g Generation) *World {
 	t.Helper()
-	w := &World{Owner: "wxid_tide", bin: Binary(t), t: t}
+	w := &World{Owner: "wxid_tide", Generation: g, bin: Binary(t), t: t}
 	w.Use(t.TempDir())
 	return w
 }
 
+// As is a second world in the same folder, with the same owner, keys and oracle: the
+// account after the client was replaced by one of another generation.
+func (w *World) As(g Generation) *World {
+	next := *w
+	next.Generation = g
+	next.Use(w.Dir)
+	return &next
+}
+
 // Use makes dir the world's folder: one that an earlier World laid out.
 func (w *World) Use(dir string) {
-	w.Dir, w.Root = dir, filepath.Join(dir, "xwechat_files")
-	w.Account = filepath.Join(w.Root, w.Owner+"_1a2b")
+	w.Dir = dir
+	switch w.Generation {
+	case W3:
+		w.Root = filepath.Join(dir, "WeChat Files")
+		w.Account = filepath.Join(w.Root, w.Owner)
+	case M3:
+		w.Root = dir
+		hash := md5.Sum([]byte(w.Owner))
+		w.Account = filepath.Join(w.Root, "com.tencent.xinWeChat", "2.0b4.0.9", hex.EncodeToString(hash[:]))
+	default:
+		w.Root = filepath.Join(dir, "xwechat_files")
+		w.Account = filepath.Join(w.Root, w.Owner+"_1a2b")
+	}
 	w.Keys, w.Oracle = filepath.Join(dir, "keys.json"), filepath.Join(dir, "oracle.ndjson")
 }
 
-// DB returns the path of a database of the account.
+// DB returns the path of a database of the account, which the oracle names relative
+// to db_storage (4.x), Msg (3.x on Windows) or the account folder (3.x on macOS).
 func (w *World) DB(file string) string {
-	return filepath.Join(w.Account, "db_storage", filepath.FromSlash(file))
+	inner := map[Generation]string{V4: "db_storage", W3: "Msg"}[w.Generation]
+	return filepath.Join(w.Account, inner, filepath.FromSlash(file))
+}
+
+// First is a message database that every account has.
+func (w *World) First() string {
+	return map[Generation]string{V4: "message/message_0.db", W3: "Multi/MSG0.db", M3: "Message/msg_0.db"}[w.Generation]
 }
 
 // Key returns the account's key in hex.
@@ -104,7 +150,7 @@ func (w *World) Key() string {
 }
 
 func (w *World) place() []string {
-	return []string{"--root", w.Root, "--keys-out", w.Keys, "--oracle", w.Oracle}
+	return []string{"--generation", string(w.Generation), "--root", w.Root, "--keys-out", w.Keys, "--oracle", w.Oracle}
 }
 
 // Make fills the account with messages.
@@ -143,7 +189,7 @@ func (w *World) Chat(args ...string) *Chat {
 func (w *World) Ready(ctx context.Context) {
 	w.t.Helper()
 	for {
-		if _, err := os.Stat(w.DB("message/message_0.db")); err == nil {
+		if _, err := os.Stat(w.DB(w.First())); err == nil {
 			if info, err := os.Stat(w.Keys); err == nil && info.Size() > 0 {
 				return
 			}

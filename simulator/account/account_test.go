@@ -39,7 +39,7 @@ func copied(t *testing.T, p Place, rel string) *writer.DB {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy.db")
 	for _, end := range []string{"", "-wal"} {
-		b, err := os.ReadFile(p.path(rel) + end)
+		b, err := os.ReadFile(p.Path(rel) + end)
 		if end != "" && errors.Is(err, fs.ErrNotExist) {
 			continue // nothing has ever been written to it
 		}
@@ -83,8 +83,8 @@ func TestLayout(t *testing.T) {
 	if !p.Exists() {
 		t.Fatal("does not exist after it was made")
 	}
-	for _, f := range files() {
-		fi, err := os.Stat(p.path(f.path))
+	for _, f := range p.layout().files() {
+		fi, err := os.Stat(p.Path(f.path))
 		if err != nil || fi.Size() != 4096 {
 			t.Errorf("%s: want one page: %v", f.path, err)
 		}
@@ -96,11 +96,11 @@ func TestLayout(t *testing.T) {
 			t.Errorf("%s: %d tables", f.path, tables)
 		}
 	}
-	salt, err := os.ReadFile(p.path(MessageFile))
+	salt, err := os.ReadFile(p.Path(MessageFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := os.ReadFile(p.path(material)); err != nil || !bytes.Equal(b[:16], salt[:16]) {
+	if b, err := os.ReadFile(p.Path(material)); err != nil || !bytes.Equal(b[:16], salt[:16]) {
 		t.Errorf("backup material does not begin with the salt: %v", err)
 	}
 	var self int
@@ -120,7 +120,7 @@ func TestLayout(t *testing.T) {
 		}
 		return err
 	})
-	if err != nil || seen < len(files()) {
+	if err != nil || seen < len(p.layout().files()) {
 		t.Errorf("%d files, %v", seen, err)
 	}
 	if es, err := os.ReadDir(filepath.Join(p.Root, "all_users")); err != nil || len(es) != 0 {
@@ -156,7 +156,7 @@ func testCreationIsCompleted(t *testing.T, whole *Account) {
 				t.Fatal(err)
 			}
 			for _, f := range lost {
-				if err := os.Remove(p.path(f)); err != nil {
+				if err := os.Remove(p.Path(f)); err != nil {
 					t.Fatal(err)
 				}
 			}

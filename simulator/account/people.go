@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 )
 
 // Person is a contact.
@@ -15,6 +16,9 @@ type Person struct {
 	Alias    string // "" for some
 	Type     int    // contact.local_type: 1 friend, 3 known only from a room, 5 a WeCom contact
 }
+
+// Official reports whether the person is an official account.
+func (p Person) Official() bool { return strings.HasPrefix(p.Username, "gh_") }
 
 // Member is a person's place in a room.
 type Member struct {
@@ -112,11 +116,11 @@ func (room Room) memberBlob() []byte {
 		if m.Name != "" {
 			one = appendString(one, 2, m.Name)
 		}
-		one = appendVarint(one, 3, 1)
+		one = AppendVarint(one, 3, 1)
 		one = appendString(one, 4, room.Owner)
 		b = appendString(b, 1, string(one))
 	}
-	return appendVarint(b, 5, 500)
+	return AppendVarint(b, 5, 500)
 }
 
 func appendString(b []byte, field uint64, s string) []byte {
@@ -125,9 +129,22 @@ func appendString(b []byte, field uint64, s string) []byte {
 	return append(b, s...)
 }
 
-func appendVarint(b []byte, field, v uint64) []byte {
+// AppendVarint appends a protobuf field of an integer.
+func AppendVarint(b []byte, field, v uint64) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(b, field<<3), v)
 }
 
+// AppendBytes appends a protobuf field of bytes, text or a message.
+func AppendBytes(b []byte, field uint64, v []byte) []byte { return appendString(b, field, string(v)) }
+
+// Officials invents official accounts.
+func Officials(r *rand.Rand, n int) []Person {
+	var ps []Person
+	for range n {
+		ps = append(ps, Person{Username: "gh_" + word(r, 12), Nick: pick(r, firms) + " 公众号", Type: 1})
+	}
+	return ps
+}
+
 // PackedInfo is packed_info_data of a text: 1 and 2 are varints of unknown meaning.
-func PackedInfo() []byte { return slices.Clip(appendVarint(appendVarint(nil, 1, 106), 2, 14)) }
+func PackedInfo() []byte { return slices.Clip(AppendVarint(AppendVarint(nil, 1, 106), 2, 14)) }

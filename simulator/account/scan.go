@@ -9,7 +9,8 @@ import (
 // Scan reads every column of every message table of db and returns how many rows
 // and how many bytes of values there were.
 func Scan(db *sql.DB) (rows, bytes int64, err error) {
-	names, err := db.Query(`SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'Msg\_%' ESCAPE '\'`)
+	names, err := db.Query(`SELECT name FROM sqlite_master WHERE type = 'table' AND (name LIKE 'Msg\_%' ESCAPE '\' OR
+		name LIKE 'Chat\_%' ESCAPE '\' OR name IN ('MSG', 'PublicMsg', 'OpenIMMsg'))`)
 	if err != nil {
 		return 0, 0, fmt.Errorf("list tables: %w", err)
 	}

@@ -138,9 +138,14 @@ func committed(t *testing.T, dir string) (changes []oracle.Committed, undecided 
 // database opens a copy of one of the account's databases and checks all of it.
 func database(t *testing.T, dir, rel string) *writer.DB {
 	t.Helper()
+	return copyOf(t, place(dir), rel, writer.Cipher4)
+}
+
+func copyOf(t *testing.T, p account.Place, rel string, cipher writer.Cipher) *writer.DB {
+	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy.db")
 	for _, end := range []string{"", "-wal"} {
-		b, err := os.ReadFile(filepath.Join(place(dir).Dir(), "db_storage", rel) + end)
+		b, err := os.ReadFile(p.Path(rel) + end)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +153,7 @@ func database(t *testing.T, dir, rel string) *writer.DB {
 			t.Fatal(err)
 		}
 	}
-	db, err := writer.Open(to, keys, writer.Options{Mode: writer.Never})
+	db, err := writer.Open(to, keys, writer.Options{Mode: writer.Never, Cipher: cipher})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
-
-	"tidemark/simulator/account"
 )
 
 // ChatOptions say how Chat talks.
@@ -182,32 +180,15 @@ func (l *live) sessionsDue(now time.Time) error {
 // adopt takes over own messages that an earlier client left without the server's answer.
 func (l *live) adopt(now time.Time) error {
 	for _, conv := range l.convs {
-		if !conv.created {
-			continue
-		}
-		rows, err := l.acct.Message.Query(`SELECT local_id, sort_seq, create_time, message_content, WCDB_CT_message_content, source
-			FROM `+conv.table+` WHERE server_id = 0 AND local_type = ? AND status = ?`, typeText, statusSending)
-		if err != nil {
+		err := l.said(conv, func(s *shard, table string) error {
+			found, err := l.form.unanswered(l.Client, s, table, conv)
+			for _, m := range found {
+				m.serverID = l.pace.Int64N(1<<63-1) + 1
+				l.planAnswer(m, now)
+			}
 			return err
-		}
-		for rows.Next() {
-			m := &message{conv: conv, self: true, sender: l.acct.Name, serverID: l.pace.Int64N(1<<63-1) + 1}
-			var content []byte
-			var mark *int64
-			if err := rows.Scan(&m.localID, &m.sortSeq, &m.createTime, &content, &mark, &m.source); err != nil {
-				rows.Close()
-				return err
-			}
-			if mark != nil && *mark == account.CompressZstd {
-				if content, err = l.unzstd.DecodeAll(content, nil); err != nil {
-					rows.Close()
-					return err
-				}
-			}
-			m.text = string(content)
-			l.planAnswer(m, now)
-		}
-		if err := rows.Err(); err != nil {
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -3,18 +3,22 @@ package chat
 import (
 	"math/rand/v2"
 	"strconv"
+	"strings"
 
 	"tidemark/simulator/account"
 	"tidemark/simulator/oracle"
-	"tidemark/simulator/writer"
 )
 
 // Base types of a row.
 const (
 	typeText    = 1
+	typeApp     = 49
 	typeNotice  = 10000
 	typeControl = 10002
 )
+
+// baseMask leaves the base type of a type.
+const baseMask = 0xffffffff
 
 // Delivery states of a row.
 const (
@@ -23,21 +27,23 @@ const (
 	statusReceived = 4
 )
 
-// conversation is one chat and what is known of its table.
+// conversation is one chat.
 type conversation struct {
 	username string
-	table    string
 	members  []string // of a room, without the owner of the account; nil for one person
-	created  bool     // the table exists
-	lastSeq  int64    // greatest sort_seq
+	lastSeq  int64    // greatest order
 	unread   int
 }
+
+func (c *conversation) official() bool { return strings.HasPrefix(c.username, "gh_") }
 
 func (c *conversation) room() bool { return c.members != nil }
 
 // message is one message as it is in its row, or will be.
 type message struct {
 	conv       *conversation
+	shard      *shard // set when it is placed
+	table      string
 	localID    int64 // 0 until inserted
 	serverID   int64 // what the server calls it
 	known      bool  // the row has the server id
@@ -45,7 +51,8 @@ type message struct {
 	createTime int64 // Unix seconds
 	sender     string
 	self       bool
-	text       string
+	localType  int64  // sub type << 32 | base type
+	content    string // a text, or the XML of other types
 	source     string
 	packed     bool // the row is written compressed
 	packLater  bool // a background step compresses it
@@ -55,9 +62,23 @@ type message struct {
 // stored is message_content: rows of others in a room begin with their sender.
 func (m *message) stored() string {
 	if m.conv.room() && !m.self {
-		return m.sender + ":\n" + m.text
+		return m.sender + ":\n" + m.content
 	}
-	return m.text
+	return m.content
+}
+
+func (m *message) base() int64 { return m.localType & baseMask }
+func (m *message) sub() int64  { return m.localType >> 32 }
+
+// status is the row's delivery state.
+func (m *message) status() int {
+	switch {
+	case !m.self:
+		return statusReceived
+	case m.known:
+		return statusSent
+	}
+	return statusSending
 }
 
 // rowServerID is server_id as it stands in the row.
@@ -69,11 +90,11 @@ func (m *message) rowServerID() int64 {
 }
 
 // change describes m for the oracle.
-func (m *message) change(op string, localType int64, text string) oracle.Change {
+func (m *message) change(op string) oracle.Change {
 	return oracle.Change{
-		Op: op, File: account.MessageFile, Table: m.conv.table, LocalID: strconv.FormatInt(m.localID, 10),
+		Op: op, File: m.shard.file, Table: m.table, LocalID: strconv.FormatInt(m.localID, 10),
 		ServerID: strconv.FormatInt(m.rowServerID(), 10), Conversation: m.conv.username, Sender: m.sender, Self: m.self,
-		Type: localType, CreateTime: m.createTime, SortSeq: strconv.FormatInt(m.sortSeq, 10), Text: text,
+		Type: m.localType, CreateTime: m.createTime, SortSeq: strconv.FormatInt(m.sortSeq, 10), Text: m.content,
 	}
 }
 
@@ -102,7 +123,7 @@ func newSpeaker(r *rand.Rand, self string, convs []*conversation, compress, reca
 func (s *speaker) next() *message {
 	conv := s.convs[s.find(s.r.IntN(s.weights[len(s.weights)-1]))]
 	m := &message{conv: conv, serverID: s.r.Int64N(1<<63-1) + 1}
-	m.self = conv.username == account.FileHelper || s.r.IntN(3) == 0
+	m.self = conv.username == account.FileHelper || s.r.IntN(3) == 0 && !conv.official()
 	switch {
 	case m.self:
 		m.sender = s.self
@@ -111,7 +132,7 @@ func (s *speaker) next() *message {
 	default:
 		m.sender = conv.username
 	}
-	m.text = text(s.r)
+	m.localType, m.content = typeText, text(s.r)
 	m.source = messageSource(s.r, len(conv.members))
 	if s.r.Float64() < s.compress {
 		m.packed = s.r.IntN(2) == 0
@@ -137,75 +158,4 @@ func (m *message) stamp(second int64) {
 	m.createTime = second
 	m.sortSeq = max(second*1000, m.conv.lastSeq+1)
 	m.conv.lastSeq = m.sortSeq
-}
-
-// insert writes m, and whatever must exist for it: its table, its sender's name.
-func (c *Client) insert(tx writer.Tx, m *message) error {
-	if err := c.ensureTable(tx, m.conv); err != nil {
-		return err
-	}
-	sender, err := c.nameID(tx, m.sender)
-	if err != nil {
-		return err
-	}
-	var content, source any = m.stored(), m.source
-	var contentMark, sourceMark any
-	if m.packed {
-		content, source = c.zstd.EncodeAll([]byte(m.stored()), nil), c.zstd.EncodeAll([]byte(m.source), nil)
-		contentMark, sourceMark = account.CompressZstd, account.CompressZstd
-	}
-	status := statusReceived
-	if m.self {
-		status = statusSending
-		if m.known {
-			status = statusSent
-		}
-	}
-	res, err := tx.Exec(`INSERT INTO `+m.conv.table+`(server_id, local_type, sort_seq, real_sender_id, create_time, status,
-		upload_status, download_status, server_seq, origin_source, source, message_content, compress_content, packed_info_data,
-		WCDB_CT_message_content, WCDB_CT_source) VALUES(?, ?, ?, ?, ?, ?, 0, 0, ?, 1, ?, ?, NULL, ?, ?, ?)`,
-		m.rowServerID(), typeText, m.sortSeq, sender, m.createTime, status, m.sortSeq%1_000_000_000, source, content, c.packedInfo,
-		contentMark, sourceMark)
-	if err != nil {
-		return err
-	}
-	m.localID, err = res.LastInsertId()
-	return err
-}
-
-// ensureTable creates the table of a conversation with its first message.
-func (c *Client) ensureTable(tx writer.Tx, conv *conversation) error {
-	if conv.created {
-		return nil
-	}
-	for _, s := range account.MessageTable(conv.table) {
-		if _, err := tx.Exec(s); err != nil {
-			return err
-		}
-	}
-	if _, err := tx.Exec(`INSERT INTO Name2Id(user_name, is_session) VALUES(?, 1)
-		ON CONFLICT(user_name) DO UPDATE SET is_session = 1`, conv.username); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(`INSERT OR IGNORE INTO wcdb_builtin_compression_record VALUES(?, 'message_content,source', 0)`, conv.table); err != nil {
-		return err
-	}
-	conv.created = true
-	return nil
-}
-
-// nameID is the row of a username in Name2Id, which it creates when needed.
-func (c *Client) nameID(tx writer.Tx, username string) (int64, error) {
-	if id, ok := c.names[username]; ok {
-		return id, nil
-	}
-	if _, err := tx.Exec(`INSERT OR IGNORE INTO Name2Id(user_name, is_session) VALUES(?, 0)`, username); err != nil {
-		return 0, err
-	}
-	var id int64
-	if err := tx.QueryRow(`SELECT rowid FROM Name2Id WHERE user_name = ?`, username).Scan(&id); err != nil {
-		return 0, err
-	}
-	c.names[username] = id
-	return id, nil
 }

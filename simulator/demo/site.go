@@ -257,7 +257,7 @@ func (s *site) rowText(ctx context.Context, k key) (string, error) {
 	if err != nil || len(keys.Accounts) == 0 {
 		return "", errors.Join(errors.New("read keys file"), err)
 	}
-	db := filepath.Join(s.place().Dir(), "db_storage", filepath.FromSlash(k.file))
+	db := s.place().Path(k.file)
 	out, err := s.output(ctx, s.simulator, "exec", "--no-close-checkpoint", "--db", db, "--key", keys.Accounts[0].Key,
 		"--sql", fmt.Sprintf(`SELECT CAST(message_content AS BLOB) FROM "%s" WHERE local_id = %s`, k.table, k.localID))
 	if err != nil {

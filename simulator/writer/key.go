@@ -1,9 +1,7 @@
 package writer
 
 import (
-	"crypto/pbkdf2"
 	"crypto/rand"
-	"crypto/sha512"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,10 +14,7 @@ import (
 // KeySize is the length of a key in bytes.
 const KeySize = 32
 
-const (
-	saltSize      = 16
-	kdfIterations = 256_000 // SQLCipher 4's default, with HMAC-SHA512
-)
+const saltSize = 16
 
 // Key is an account key: the passphrase bytes of every database of one account.
 type Key [KeySize]byte
@@ -52,31 +47,49 @@ func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 type Keyring struct {
 	key Key
 	mu  sync.Mutex
-	raw map[string]string // by salt
+	raw map[fileID]Key
+}
+
+type fileID struct {
+	salt   [saltSize]byte
+	cipher Cipher
 }
 
 // NewKeyring is an empty keyring for the account key.
-func NewKeyring(key Key) *Keyring { return &Keyring{key: key, raw: map[string]string{}} }
+func NewKeyring(key Key) *Keyring { return &Keyring{key: key, raw: map[fileID]Key{}} }
+
+// Key is the account key.
+func (r *Keyring) Key() Key { return r.key }
+
+// Derived is the keys of all files that were opened, by their salt in hex.
+func (r *Keyring) Derived() map[string]Key {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make(map[string]Key, len(r.raw))
+	for id, key := range r.raw {
+		all[hex.EncodeToString(id.salt[:])] = key
+	}
+	return all
+}
 
 // rawKey is the key of the file with this salt, and the salt, in SQLCipher's text form,
 // which skips its KDF.
-func (r *Keyring) rawKey(salt []byte) (string, error) {
+func (r *Keyring) rawKey(c Cipher, salt []byte) (string, error) {
+	id := fileID{[saltSize]byte(salt), c}
 	r.mu.Lock()
-	raw, ok := r.raw[string(salt)]
+	key, ok := r.raw[id]
 	r.mu.Unlock()
-	if ok {
-		return raw, nil
+	if !ok {
+		// Not under the lock, so that several files can be opened at once.
+		var err error
+		if key, err = c.derive(r.key, salt); err != nil {
+			return "", err
+		}
+		r.mu.Lock()
+		r.raw[id] = key
+		r.mu.Unlock()
 	}
-	// Not under the lock, so that several files can be opened at once.
-	derived, err := pbkdf2.Key(sha512.New, string(r.key[:]), salt, kdfIterations, KeySize)
-	if err != nil {
-		return "", fmt.Errorf("derive key: %w", err)
-	}
-	raw = "x'" + hex.EncodeToString(derived) + hex.EncodeToString(salt) + "'"
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.raw[string(salt)] = raw
-	return raw, nil
+	return "x'" + key.Hex() + hex.EncodeToString(salt) + "'", nil
 }
 
 // fileSalt returns the first 16 bytes of the database at path, or fresh random

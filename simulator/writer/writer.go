@@ -35,6 +35,7 @@ const JournalSizeLimit = 4 << 20
 
 // Options are the choices of Open.
 type Options struct {
+	Cipher       Cipher        // of the file
 	Mode         Mode          // "" means Client
 	After        time.Duration // Client: delay after a commit; Truncate: period; 0 means 10 s and 0.3 s
 	CachePages   int           // page cache of the writing connection; 0 means SQLite's default
@@ -78,19 +79,12 @@ func Open(path string, keys *Keyring, o Options) (*DB, error) {
 			o.After = 300 * time.Millisecond
 		}
 	}
-	salt, err := fileSalt(path)
+	keyPragma, err := keyPragmas(path, keys, o.Cipher)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := keys.rawKey(salt)
-	if err != nil {
-		return nil, err
-	}
-	// Memory security would lock and unlock pages of memory around every allocation,
-	// which costs as much as the encryption, for keys that are no secret.
-	keyPragma := []string{`key="` + raw + `"`, "cipher_memory_security=OFF"}
 	d := &DB{path: path, opts: o, done: make(chan struct{}), dirty: make(chan struct{}, 1), stmts: map[string]*sql.Stmt{}, shm: -1}
-	if d.conn, err = connect(path, keyPragma); err != nil {
+	if d.conn, err = connect(path, keyPragma, o.Cipher.defaults()); err != nil {
 		return nil, err
 	}
 	pragmas := []string{
@@ -107,7 +101,7 @@ func Open(path string, keys *Keyring, o Options) (*DB, error) {
 		}
 	}
 	if o.Mode == Client {
-		if d.side, err = connect(path, append(keyPragma, "wal_autocheckpoint=0")); err != nil {
+		if d.side, err = connect(path, append(keyPragma, "wal_autocheckpoint=0"), o.Cipher.defaults()); err != nil {
 			d.conn.Close()
 			return nil, err
 		}
@@ -120,6 +114,24 @@ func Open(path string, keys *Keyring, o Options) (*DB, error) {
 	}
 	go d.checkpoints(ctx)
 	return d, nil
+}
+
+// keyPragmas are the pragmas that open path under its key: none for a plain file.
+func keyPragmas(path string, keys *Keyring, c Cipher) ([]string, error) {
+	if c == Plain {
+		return nil, nil
+	}
+	salt, err := fileSalt(path)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := keys.rawKey(c, salt)
+	if err != nil {
+		return nil, err
+	}
+	// Memory security would lock and unlock pages of memory around every allocation,
+	// which costs as much as the encryption, for keys that are no secret.
+	return []string{`key="` + raw + `"`, "cipher_memory_security=OFF"}, nil
 }
 
 // Tx is a transaction in progress. It is valid only inside its function.

@@ -39,7 +39,7 @@ const contactColumns = `(id INTEGER PRIMARY KEY, username TEXT, local_type INTEG
 
 var (
 	messageSchema = []string{
-		`CREATE TABLE IF NOT EXISTS Name2Id(user_name TEXT PRIMARY KEY, is_session INTEGER)`,
+		`CREATE TABLE IF NOT EXISTS Name2Id(user_name TEXT PRIMARY KEY, is_session INTEGER DEFAULT 0)`,
 		`CREATE TABLE IF NOT EXISTS TimeStamp(timestamp INTEGER)`,
 		`CREATE TABLE IF NOT EXISTS DeleteInfo(chat_name_id INTEGER, delete_table_name TEXT)`,
 		`CREATE TABLE IF NOT EXISTS DeleteResInfo(session_name_id INTEGER, res_path TEXT)`,
@@ -76,38 +76,34 @@ var (
 		dir1 INTEGER, dir2 INTEGER, extra_buffer BLOB, PRIMARY KEY(md5_hash, md5, type, file_name))`
 )
 
-// file is one database of the tree, relative to db_storage.
-type file struct {
-	path   string
-	schema []string
-}
-
-// The databases of an account. The first three are written to; capture meets the
-// others, so they are there, valid, and without rows.
+// The databases of an account. Capture meets those that
+// nothing is written to as well, so they are there and valid.
 const (
 	MessageFile = "message/message_0.db"
 	ContactFile = "contact/contact.db"
 	SessionFile = "session/session.db"
 	GeneralFile = "general/general.db"
+	// BizMessageFile has what official accounts send.
+	BizMessageFile = "message/biz_message_0.db"
 )
 
-func files() []file {
+func v4Files() []file {
 	return []file{
-		{MessageFile, messageSchema},
-		{ContactFile, contactSchema},
-		{SessionFile, sessionSchema},
-		{GeneralFile, []string{
+		{path: MessageFile, schema: messageSchema},
+		{path: ContactFile, schema: contactSchema},
+		{path: SessionFile, schema: sessionSchema},
+		{path: GeneralFile, schema: []string{
 			`CREATE TABLE IF NOT EXISTS revokemessage(to_user_name TEXT, svr_id INTEGER PRIMARY KEY, message_type INTEGER, revoke_time INTEGER,
 				content TEXT, at_user_list TEXT)`,
 			`CREATE TABLE IF NOT EXISTS revokebatchmessage(batch_id INTEGER, svr_id INTEGER)`,
 		}},
-		{"message/biz_message_0.db", messageSchema},
-		{"message/media_0.db", []string{
+		{path: BizMessageFile, schema: messageSchema},
+		{path: "message/media_0.db", schema: []string{
 			`CREATE TABLE IF NOT EXISTS Name2Id(user_name TEXT PRIMARY KEY)`,
 			`CREATE TABLE IF NOT EXISTS VoiceInfo(chat_name_id INTEGER, create_time INTEGER, local_id INTEGER, svr_id INTEGER, voice_data BLOB, data_index TEXT)`,
 			`CREATE TABLE IF NOT EXISTS TimeStamp(timestamp INTEGER)`,
 		}},
-		{"message/message_resource.db", []string{
+		{path: "message/message_resource.db", schema: []string{
 			`CREATE TABLE IF NOT EXISTS ChatName2Id(user_name TEXT PRIMARY KEY)`,
 			`CREATE TABLE IF NOT EXISTS SenderName2Id(user_name TEXT PRIMARY KEY)`,
 			`CREATE TABLE IF NOT EXISTS MessageResourceInfo(message_id INTEGER PRIMARY KEY, chat_id INTEGER, sender_id INTEGER, message_local_type INTEGER,
@@ -115,22 +111,22 @@ func files() []file {
 			`CREATE TABLE IF NOT EXISTS MessageResourceDetail(resource_id INTEGER PRIMARY KEY, message_id INTEGER, type INTEGER, size INTEGER,
 				create_time INTEGER, access_time INTEGER, status INTEGER, data_index TEXT, packed_info BLOB)`,
 		}},
-		{"message/message_fts.db", []string{`CREATE TABLE IF NOT EXISTS name2id(username TEXT PRIMARY KEY)`}},
-		{"message/weclaw.db", nil},
-		{"hardlink/hardlink.db", []string{
+		{path: "message/message_fts.db", still: true, schema: []string{`CREATE TABLE IF NOT EXISTS name2id(username TEXT PRIMARY KEY)`}},
+		{path: "message/weclaw.db", still: true},
+		{path: "hardlink/hardlink.db", schema: []string{
 			`CREATE TABLE IF NOT EXISTS dir2id(username TEXT PRIMARY KEY)`,
 			`CREATE TABLE IF NOT EXISTS image_hardlink_info_v4` + hardlinkColumns,
 			`CREATE TABLE IF NOT EXISTS video_hardlink_info_v4` + hardlinkColumns,
 			`CREATE TABLE IF NOT EXISTS file_hardlink_info_v4` + hardlinkColumns,
 		}},
-		{"emoticon/emoticon.db", []string{
+		{path: "emoticon/emoticon.db", still: true, schema: []string{
 			`CREATE TABLE IF NOT EXISTS kNonStoreEmoticonTable(md5 TEXT PRIMARY KEY, aes_key TEXT, cdn_url TEXT, encrypt_url TEXT, thumb_url TEXT, type INTEGER)`,
 		}},
-		{"head_image/head_image.db", []string{`CREATE TABLE IF NOT EXISTS head_image(username TEXT PRIMARY KEY, md5 TEXT, image_buffer BLOB, update_time INTEGER)`}},
-		{"favorite/favorite.db", []string{
+		{path: "head_image/head_image.db", still: true, schema: []string{`CREATE TABLE IF NOT EXISTS head_image(username TEXT PRIMARY KEY, md5 TEXT, image_buffer BLOB, update_time INTEGER)`}},
+		{path: "favorite/favorite.db", still: true, schema: []string{
 			`CREATE TABLE IF NOT EXISTS fav_db_item(local_id INTEGER PRIMARY KEY AUTOINCREMENT, server_id INTEGER, type INTEGER, update_time INTEGER, content TEXT,
 				fromusr TEXT, realchatname TEXT)`,
 		}},
-		{"sns/sns.db", []string{`CREATE TABLE IF NOT EXISTS SnsTimeLine(tid INTEGER PRIMARY KEY, user_name TEXT, content TEXT, pack_info_buf BLOB)`}},
+		{path: "sns/sns.db", still: true, schema: []string{`CREATE TABLE IF NOT EXISTS SnsTimeLine(tid INTEGER PRIMARY KEY, user_name TEXT, content TEXT, pack_info_buf BLOB)`}},
 	}
 }

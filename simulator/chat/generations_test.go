@@ -1,0 +1,186 @@
+package chat
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"tidemark/simulator/account"
+	"tidemark/simulator/oracle"
+	"tidemark/simulator/writer"
+)
+
+// older is a client of a 3.x generation in a new account.
+func older(t *testing.T, dir string, g account.Generation) (*Client, func()) {
+	t.Helper()
+	log, undecided, err := oracle.Open(filepath.Join(dir, "oracle"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := account.Place{Root: dir, Name: "wxid_tide", Generation: g}
+	acct, err := account.Open(p, account.Options{
+		Keys: keys, Writer: writer.Options{Mode: writer.Client, After: 20 * time.Millisecond},
+		Populate: func() ([]account.Person, []account.Room) {
+			ps, rs := account.Population(People(testSeed), "wxid_tide", 8, 3)
+			return append(ps, account.Officials(People(1), 2)...), rs
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := New(acct, log, undecided)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, func() {
+		if err := errors.Join(acct.Release(), log.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// olderRecords is a reader of its own for 3.x: it makes records of all rows.
+func olderRecords(t *testing.T, p account.Place) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	emit := func(file, table, conversation, sender, text string, localID, serverID, localType, order, created int64) {
+		enc.Encode(map[string]any{
+			"kind": "message", "id": fmt.Sprintf("m_%s_%s_%d", file, table, localID), "conversation": map[string]any{"id": conversation},
+			"sender": map[string]any{"id": sender, "self": sender == p.Name}, "sent_at": time.Unix(created, 0).UTC(),
+			"server_id": strconv.FormatInt(serverID, 10), "local_id": strconv.FormatInt(localID, 10), "order": strconv.FormatInt(order, 10),
+			"type": "text", "text": text, "native": map[string]any{"type": localType}, "source": map[string]any{"file": file, "table": table},
+		})
+	}
+	if p.Generation == account.W3 {
+		for file, table := range map[string]string{"Multi/MSG0.db": "MSG", account.W3PublicFile: "PublicMsg", account.W3OpenIMFile: "OpenIMMsg"} {
+			db := copyOf(t, p, file, writer.Cipher3)
+			query(t, db, func(r *sql.Rows) {
+				var localID, serverID, base, order, created, self int64
+				var talker, named, text string
+				var extra []byte
+				if err := r.Scan(&localID, &serverID, &base, &order, &created, &self, &talker, &named, &text, &extra); err != nil {
+					t.Fatal(err)
+				}
+				if talker != named {
+					t.Fatalf("%s %d: TalkerId is another than StrTalker", file, localID)
+				}
+				sender := talker
+				if strings.HasSuffix(talker, "@chatroom") {
+					sender = extraText(extra, 1)
+				}
+				if self == 1 {
+					sender = p.Name
+				}
+				emit(file, table, talker, sender, text, localID, serverID, base, order, created)
+			}, `SELECT localId, MsgSvrID, Type, Sequence, CreateTime, IsSender, StrTalker, UsrName, StrContent, BytesExtra
+				FROM `+table+` JOIN Name2ID n ON n.rowid = TalkerId`)
+		}
+		return out.Bytes()
+	}
+	users := map[string]string{}
+	for file, q := range map[string]string{account.M3ContactFile: `SELECT m_nsUsrName FROM WCContact`, account.M3GroupFile: `SELECT m_nsUsrName FROM GroupContact`} {
+		for _, u := range strs(t, copyOf(t, p, file, writer.Raw3), q) {
+			users[account.M3Table(u)] = u
+		}
+	}
+	for n := range 10 {
+		file := fmt.Sprintf("Message/msg_%d.db", n)
+		db := copyOf(t, p, file, writer.Raw3)
+		for _, table := range strs(t, db, `SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'Chat\_%' ESCAPE '\' AND name NOT LIKE '%_dels'`) {
+			query(t, db, func(r *sql.Rows) {
+				var localID, serverID, base, order, created, received int64
+				var text string
+				if err := r.Scan(&localID, &serverID, &base, &order, &created, &received, &text); err != nil {
+					t.Fatal(err)
+				}
+				talker := users[table]
+				sender := talker
+				if prefix, rest, ok := strings.Cut(text, ":\n"); ok && strings.HasSuffix(talker, "@chatroom") && received == 1 {
+					sender, text = prefix, rest
+				}
+				if received == 0 {
+					sender = p.Name
+				}
+				emit(file, table, talker, sender, text, localID, serverID, base, order, created)
+			}, `SELECT mesLocalID, mesSvrID, messageType, msgSeq, msgCreateTime, mesDes, msgContent FROM `+table)
+		}
+	}
+	return out.Bytes()
+}
+
+// extraText is the text of a kind in BytesExtra.
+func extraText(b []byte, kind uint64) string {
+	for len(b) > 0 {
+		field, _, n := protowire.ConsumeTag(b)
+		v, m := protowire.ConsumeBytes(b[n:])
+		b = b[n+m:]
+		if field != 3 {
+			continue
+		}
+		_, _, n = protowire.ConsumeTag(v)
+		got, m := protowire.ConsumeVarint(v[n:])
+		_, _, k := protowire.ConsumeTag(v[n+m:])
+		if text, _ := protowire.ConsumeBytes(v[n+m+k:]); got == kind {
+			return string(text)
+		}
+	}
+	return ""
+}
+
+func query(t *testing.T, db *writer.DB, fn func(*sql.Rows), q string) {
+	t.Helper()
+	rows, err := db.Query(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		fn(rows)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Promise: also of the 3.x generations the oracle tells exactly what is in the databases,
+// and a second run goes on where the first one stopped.
+func TestOracleTellsOlderGenerations(t *testing.T) {
+	for _, g := range []account.Generation{account.W3, account.M3} {
+		t.Run(string(g), func(t *testing.T) {
+			dir := t.TempDir()
+			p := account.Place{Root: dir, Name: "wxid_tide", Generation: g}
+			for range 2 {
+				c, done := older(t, dir, g)
+				if _, err := c.Chat(context.Background(), lively(200)); err != nil {
+					t.Fatal(err)
+				}
+				done()
+			}
+			f, err := os.Open(filepath.Join(dir, "oracle"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			rep, err := oracle.Compare(f, bytes.NewReader(olderRecords(t, p)), oracle.CompareOptions{LateStart: time.Now().Add(time.Hour), Verbose: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(rep.Faults) > 0 || rep.Undecided > 0 || rep.Messages != 400 || rep.Recalls == 0 || rep.LateNotice != rep.Recalls {
+				rep.Summary(os.Stderr, 10)
+				t.Fatalf("%+v", rep.Counts)
+			}
+		})
+	}
+}
