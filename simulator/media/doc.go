@@ -36,6 +36,7 @@ const (
 	Original = "original"
 	Preview  = "preview"
 	Cover    = "cover"
+	Inside   = "item" // of an item in a merged forward
 )
 
 // What must become of a file: the states of a media record.

@@ -25,6 +25,7 @@ type File struct {
 	Path string
 	Name string // the file name to show; "" when the client has none
 	MIME string // "" when unknown, as of wxgf
+	Item string // id of the item in a merged forward that the file belongs to
 
 	Encoding Encoding
 	Delay    time.Duration // how long after its message it appears

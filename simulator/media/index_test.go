@@ -143,7 +143,7 @@ func TestIndexV4(t *testing.T) {
 	for _, version := range []int{3, 4} {
 		in, m := newIndex(t, V4, version), maker(V4, uint64(version))
 		m.Hardlink = version
-		forward, hashes := m.Forwarded("a.pdf")
+		forward, hashes := m.Forwarded("a.pdf", [3]string{"a", "b", "c"})
 		in.insert(t, forward.Rows)
 		link := func(kind, md5 string) string {
 			got := in.row(t, "hardlink/hardlink.db", fmt.Sprintf(`SELECT x.username, coalesce(y.username, ''), file_name, type, coalesce(extra_buffer, '') FROM %s_hardlink_info_v%d

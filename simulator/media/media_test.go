@@ -164,7 +164,7 @@ func everything(m Maker) map[string]Attachment {
 		"pdf": m.Document(Document{Name: "合同 v2.pdf"}), "docx": m.Document(Document{Name: "Draft.docx"}), "clash": m.Document(Document{Name: "a.bin", Clash: true}),
 	}
 	if m.Gen == V4 {
-		all["forwarded"], _ = m.Forwarded("报价.pdf")
+		all["forwarded"], _ = m.Forwarded("报价.pdf", [3]string{"a", "b", "c"})
 	}
 	return all
 }
@@ -180,7 +180,7 @@ func TestStored(t *testing.T) {
 				originals := 0
 				dir := t.TempDir()
 				for _, f := range a.Files {
-					if f.Role == Original {
+					if f.Role == Original || f.Role == Inside {
 						originals++
 					}
 					if err := f.Store(dir, keys); err != nil {

@@ -150,26 +150,28 @@ var mimes = map[string]string{
 }
 
 // Forwarded makes what came inside a merged forward, of 4.x: a picture, a video and a
-// file in the folder of the forward. Their hashes are in the order of the files.
-func (m Maker) Forwarded(name string) (a Attachment, hashes []string) {
+// file in the folder of the forward, for the items of these ids. Their hashes are in
+// the order of the files.
+func (m Maker) Forwarded(name string, items [3]string) (a Attachment, hashes [3]string) {
 	id := m.stem()[:16]
 	dir := path.Join("msg/attach", account.Hash(m.Chat), m.month(), "Rec", id)
 	e := m.Images
 	if e == "" {
 		e = V2
 	}
-	pic := file(Original, path.Join(dir, "Img", "0.dat"), JPEG.MIME(), Picture(m.Rand, JPEG, 20<<10+m.Rand.IntN(20<<10)), e)
+	pic := file(Inside, path.Join(dir, "Img", "0.dat"), JPEG.MIME(), Picture(m.Rand, JPEG, 20<<10+m.Rand.IntN(20<<10)), e)
 	mov := m.movie(60 << 10)
-	mov.Path = path.Join(dir, "V", m.stem()+".mp4")
-	doc := file(Original, path.Join(dir, "F", name), mimes[strings.TrimPrefix(path.Ext(name), ".")],
-		document(m.Rand, strings.TrimPrefix(path.Ext(name), "."), 20<<10), Plain)
+	mov.Role, mov.Path = Inside, path.Join(dir, "V", m.stem()+".mp4")
+	ext := strings.TrimPrefix(path.Ext(name), ".")
+	doc := file(Inside, path.Join(dir, "F", name), mimes[ext], document(m.Rand, ext, 20<<10), Plain)
 	doc.Name = name
-	for _, f := range []File{pic, mov, doc} {
-		sum := md5.Sum(f.Plain)
-		hashes = append(hashes, hex.EncodeToString(sum[:]))
+	a.Files = []File{pic, mov, doc}
+	for i := range a.Files {
+		a.Files[i].Item = items[i]
+		sum := md5.Sum(a.Files[i].Plain)
+		hashes[i] = hex.EncodeToString(sum[:])
 	}
 	chat, month := account.Hash(m.Chat), m.month()
-	a.Files = []File{pic, mov, doc}
 	a.Rows = []Row{
 		m.link4(images, hashes[0], chat, month, "0.dat", pic.Size, 4, []byte(id)),
 		m.link4(videos, hashes[1], chat, month, path.Base(mov.Path), mov.Size, 5, []byte(id)),
