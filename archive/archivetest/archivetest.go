@@ -4,6 +4,8 @@ package archivetest
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"testing"
 	"time"
@@ -144,3 +146,29 @@ func Recovered(device seal.DeviceID, event []byte) []byte {
 
 // Lines joins lines as NDJSON.
 func Lines(lines ...[]byte) string { return string(bytes.Join(lines, []byte{'\n'})) + "\n" }
+
+// Pieces returns the media records that hold data in pieces of n bytes, of account
+// wxid_me.
+func Pieces(device seal.DeviceID, data []byte, n int) (lines [][]byte, sum string) {
+	h := sha256.Sum256(data)
+	sum = hex.EncodeToString(h[:])
+	for off := 0; off < len(data); off += n {
+		r := record.Record{
+			V: record.Version, Kind: record.KindMedia, ID: record.PieceID("wxid_me", sum, int64(off)), Device: device.String(), CapturedAt: Time,
+			Account: &record.Party{ID: "wxid_me"},
+			Piece:   &record.Piece{SHA256: sum, Size: int64(len(data)), Offset: int64(off), Data: data[off:min(off+n, len(data))]},
+		}
+		lines = append(lines, r.AppendJSON(nil))
+	}
+	return lines, sum
+}
+
+// Medium returns the media record that links a content to message n of [Text].
+func Medium(device seal.DeviceID, conversation string, n int, m record.Media) []byte {
+	of := record.MessageID("wxid_me", conversation, fmt.Sprint(7613000000000000000+n))
+	r := record.Record{
+		V: record.Version, Kind: record.KindMedia, ID: record.MediaID(of, m), Of: of, Device: device.String(), CapturedAt: Time,
+		Account: &record.Party{ID: "wxid_me"}, Media: []record.Media{m},
+	}
+	return r.AppendJSON(nil)
+}

@@ -10,6 +10,7 @@ package content
 import (
 	"bytes"
 	"crypto/hpke"
+	"fmt"
 	"sync"
 
 	"tidemark/archive/index"
@@ -70,6 +71,46 @@ func (o *Opener) Read(b *seal.Batch, e *index.Entry, header func(seal.KeyID) ([]
 		e.Rows = append(e.Rows, row)
 	}
 	return nil
+}
+
+// Lines are the records of one opened batch.
+type Lines struct {
+	plain []byte
+	ends  []int
+}
+
+// At returns line n, from 0, nil when there is none.
+func (l *Lines) At(n int) []byte {
+	if n < 0 || n >= len(l.ends) {
+		return nil
+	}
+	from := 0
+	if n > 0 {
+		from = l.ends[n-1] + 1
+	}
+	return l.plain[from:l.ends[n]]
+}
+
+// Lines opens a batch to look at its records one by one. What keeps it from being
+// opened is an error here, and without private keys every batch is so.
+func (o *Opener) Lines(b *seal.Batch, header func(seal.KeyID) ([]byte, error)) (*Lines, error) {
+	key, fault, err := o.key(b, header)
+	if err != nil {
+		return nil, err
+	}
+	if fault != "" {
+		return nil, fmt.Errorf("open batch %s/%d: %s", b.Lane, b.Seq, fault)
+	}
+	l := &Lines{}
+	if l.plain, err = b.Open(key); err != nil {
+		return nil, err
+	}
+	for i, c := range l.plain {
+		if c == '\n' {
+			l.ends = append(l.ends, i)
+		}
+	}
+	return l, nil
 }
 
 func (o *Opener) key(b *seal.Batch, lookup func(seal.KeyID) ([]byte, error)) (k *seal.DataKey, fault string, err error) {

@@ -44,7 +44,7 @@ var (
 
 // version is that of the schema and of what Derive makes of a record. An index of
 // an older one is made anew.
-const version = 2
+const version = 3
 
 const schema = `
 CREATE TABLE batches (
@@ -84,10 +84,11 @@ CREATE TABLE records (
 	type         TEXT,
 	of           TEXT,
 	text         TEXT,
-	json         TEXT NOT NULL         -- as it was delivered
+	json         TEXT NOT NULL         -- as it was delivered, but for a piece's data
 ) STRICT;
 CREATE INDEX records_key ON records (key);
 CREATE INDEX records_conversation ON records (conversation, account);
+CREATE INDEX records_media ON records (of, type) WHERE kind = 'media';
 CREATE INDEX records_event ON records (batch) WHERE kind = 'event';
 CREATE TABLE sightings (        -- a kept record arrived again
 	record INTEGER NOT NULL REFERENCES records,
@@ -263,10 +264,14 @@ func (x *Index) batch(where string, args ...any) (b Batch, ok bool, err error) {
 }
 
 // KeyHeader returns the key header of that id, or nil.
-func (x *Index) KeyHeader(id seal.KeyID) (header []byte, err error) {
+func (x *Index) KeyHeader(id seal.KeyID) ([]byte, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	err = sqlite.Query(x.conn, func(s *sqlite3.Stmt) error { header = s.ColumnBlob(0, nil); return nil },
+	return keyHeader(x.conn, id)
+}
+
+func keyHeader(c *sqlite3.Conn, id seal.KeyID) (header []byte, err error) {
+	err = sqlite.Query(c, func(s *sqlite3.Stmt) error { header = s.ColumnBlob(0, nil); return nil },
 		`SELECT header FROM keys WHERE id = ?`, id[:])
 	if err != nil {
 		return nil, fmt.Errorf("read index: %w", err)

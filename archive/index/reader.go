@@ -55,6 +55,7 @@ type Query struct {
 	Kind         string
 	Since        time.Time // sent then or later; records that were not sent count by their capture
 	Until        time.Time // sent before
+	Pieces       bool      // the pieces of contents too, each without its data
 	// ByConversation orders by account, conversation and the client's order in it;
 	// otherwise records come in the order they arrived.
 	ByConversation bool
@@ -74,6 +75,9 @@ func (q *Query) where() (string, []any) {
 	}
 	if q.Kind != "" {
 		add("kind = ?", q.Kind)
+	}
+	if !q.Pieces {
+		add("type IS NOT ?", TypePiece)
 	}
 	if !q.Since.IsZero() {
 		add("coalesce(sent_at, captured_at) >= ?", q.Since.UnixMilli())

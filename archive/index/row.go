@@ -31,8 +31,13 @@ type Row struct {
 	Type         string
 	Of           string
 	Text         *string
-	JSON         []byte // aliases what Derive was given
+	JSON         []byte // aliases what Derive was given; see TypePiece
 }
+
+// TypePiece is the Type of the rows of pieces of contents. The Of of such a row is the
+// content's SHA-256, and its JSON names the piece's length in place of its data, which
+// would make the index as large as the batches.
+const TypePiece = "piece"
 
 // Key is what the index finds a record's id by: the first 8 bytes of its SHA-256.
 // An index of ids themselves would be three times as large, and is what adding a
@@ -51,7 +56,9 @@ func (r *Row) Key() int64 {
 // of the line without what tells of the capture and not of the message, and so
 // differs between two laptops of one account although nothing was changed: device,
 // captured_at, client and decoder; source, local_id and order, for each client
-// numbers its rows by itself; and the names of account, conversation and sender.
+// numbers its rows by itself; the names of account, conversation and sender; and
+// media, which says what one laptop had of a message's files (what identifies a media
+// record is in its id).
 // Who, where, when, type, native numbers, text, change and an event's detail count.
 // The row of a record that only repeats another is in its batch, as delivered.
 func Derive(line []byte) (Row, error) {
@@ -111,8 +118,7 @@ func Derive(line []byte) (Row, error) {
 			row.ID = str(name, value)
 			r.ID = row.ID
 		case "of":
-			row.Of = str(name, value)
-			r.Of = row.Of
+			r.Of = str(name, value)
 		case "change":
 			r.Change = str(name, value)
 		case "event":
@@ -148,8 +154,27 @@ func Derive(line []byte) (Row, error) {
 			return
 		case "client", "decoder":
 			return
+		case "media":
+			if value[0] != '[' {
+				failed = name
+			} else if value[space(value, 1)] != ']' {
+				r.Media = make([]record.Media, 1)
+			}
+			return
+		case "piece":
+			p, json, err := derivePiece(line, value)
+			if err != nil {
+				failed = name
+				return
+			}
+			r.Piece = p
+			row.Type, row.Of, row.JSON = TypePiece, p.SHA256, json
+		case "contact":
+			r.Contact = &record.Contact{}
+		case "room":
+			r.Room = &record.Room{}
 		case "type":
-			row.Type = str(name, value)
+			r.Type = str(name, value)
 		case "text":
 			s := str(name, value)
 			row.Text = &s
@@ -174,8 +199,43 @@ func Derive(line []byte) (Row, error) {
 	if err := r.Validate(); err != nil {
 		return row, err
 	}
+	switch {
+	case r.Piece == nil:
+		row.Type, row.Of = r.Type, r.Of
+	case r.Kind != record.KindMedia || r.Type != "" || r.Of != "":
+		return bad("only a media record of its own has a piece")
+	}
 	row.Digest = sha256.Sum256(d.rest)
 	return row, nil
+}
+
+// derivePiece reads the member piece of a line, and returns the line with the piece's
+// length in place of its data.
+func derivePiece(line, value []byte) (*record.Piece, []byte, error) {
+	var p record.Piece
+	if err := json.Unmarshal(value, &p); err != nil {
+		return nil, nil, err
+	}
+	n := int64(len(p.Data))
+	if !isSHA256(p.SHA256) || n == 0 || p.Offset < 0 || p.Size < n || p.Offset > p.Size-n {
+		return nil, nil, record.ErrInvalid
+	}
+	at := cap(line) - cap(value) // value is a part of line
+	short := append(make([]byte, 0, len(line)-len(value)+160), line[:at]...)
+	short = fmt.Appendf(short, `{"sha256":"%s","size":%d,"offset":%d,"length":%d}`, p.SHA256, p.Size, p.Offset, n)
+	return &p, append(short, line[at+len(value):]...), nil
+}
+
+func isSHA256(s string) bool {
+	if len(s) != 2*sha256.Size {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
 }
 
 // digester collects the members that count for a record's digest.

@@ -6,6 +6,7 @@
 //	tidemark-archive serve  --dir DIR --listen ADDR    takes batches, until SIGTERM or SIGINT
 //	tidemark-archive token  --dir DIR                  prints an enrolment token
 //	tidemark-archive records --dir DIR                 records as NDJSON
+//	tidemark-archive media --dir DIR --list            what contents there are; --sha256 X writes one
 //	tidemark-archive devices --dir DIR                 devices and their state
 //	tidemark-archive revoke --dir DIR DEVICE           ends a device's right to deliver
 //	tidemark-archive verify --dir DIR                  re-checks everything
@@ -89,6 +90,10 @@ func hintOf(err error) string {
 		return "give init a folder of its own; an archive is never made over something else"
 	case errors.Is(err, archive.ErrHeld):
 		return "another tidemark-archive is serving this folder; stop it first"
+	case errors.Is(err, archive.ErrPartly):
+		return "its other pieces may still be on their way; try again later"
+	case errors.Is(err, archive.ErrBlind):
+		return "run this where the archive's recipient key is, keys/recipient.pem in its folder"
 	case errors.Is(err, tlog.ErrUnsupported):
 		return "run the archive on Linux or macOS; records, devices and verify work here on a copy of its folder"
 	case errors.Is(err, tlog.ErrMissing), errors.Is(err, archive.ErrLogShort):
@@ -117,7 +122,7 @@ func root() *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	cmd.AddCommand(initCommand(), serveCommand(), tokenCommand(), recordsCommand(), devicesCommand(),
+	cmd.AddCommand(initCommand(), serveCommand(), tokenCommand(), recordsCommand(), mediaCommand(), devicesCommand(),
 		revokeCommand(), verifyCommand(), versionCommand())
 	return cmd
 }

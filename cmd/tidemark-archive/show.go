@@ -45,9 +45,8 @@ func recordsCommand() *cobra.Command {
 			default:
 				return usage("--order %q: use arrival or conversation", order)
 			}
-			kinds := []string{"", string(record.KindMessage), string(record.KindRevision), string(record.KindEvent)}
-			if !slices.Contains(kinds, q.Kind) {
-				return usage("--kind %q: use one of%s", q.Kind, strings.Join(kinds, " "))
+			if q.Kind != "" && !slices.Contains(kinds, record.Kind(q.Kind)) {
+				return usage("--kind %q: use one of %s", q.Kind, kindNames())
 			}
 			return archive.Export(cmd.Context(), f, q, cmd.OutOrStdout())
 		},
@@ -55,11 +54,23 @@ func recordsCommand() *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&q.Account, "account", "", "only this account's")
 	fl.StringVar(&q.Conversation, "conversation", "", "only this conversation's")
-	fl.StringVar(&q.Kind, "kind", "", "only message, revision or event")
+	fl.StringVar(&q.Kind, "kind", "", "only records of one kind: "+kindNames())
+	fl.BoolVar(&q.Pieces, "pieces", false, "the pieces of contents too, each without its data; media writes contents")
 	fl.StringVar(&since, "since", "", "only what was sent then or later: RFC 3339, or a date in UTC")
 	fl.StringVar(&until, "until", "", "only what was sent before")
 	fl.StringVar(&order, "order", "arrival", "arrival, or conversation: by account, conversation and the client's order")
 	return withDir(cmd)
+}
+
+var kinds = []record.Kind{record.KindMessage, record.KindRevision, record.KindDeletion, record.KindMedia,
+	record.KindContact, record.KindRoom, record.KindEvent}
+
+func kindNames() string {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, ", ")
 }
 
 // parseTime reads a time or a date, which means its first moment in UTC.
