@@ -98,7 +98,7 @@ func New(o Options) (*Collector, error) {
 	if o.Spool == nil || o.Keys == nil || len(o.Secret) < 32 {
 		return nil, errors.New("new collector: it needs a spool, keys and a secret of 32 bytes")
 	}
-	if err := errors.Join(o.Scope.Accounts.Validate(), o.Scope.Conversations.Validate()); err != nil {
+	if err := o.Scope.Validate(); err != nil {
 		return nil, fmt.Errorf("new collector: %w", err)
 	}
 	if o.Find == nil {

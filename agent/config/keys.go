@@ -69,13 +69,13 @@ func Keys() []Key {
 			func(c *Config) *string { return &c.StateDir }),
 		listKey("sources", "[]", "folders to search for WeChat accounts beside the usual places", checkAbsolute,
 			func(c *Config) *[]string { return &c.Sources }),
-		listKey("capture.accounts.include", `["*"]`, "accounts that are captured, as usernames or patterns", checkPattern,
+		listKey("capture.accounts.include", `["*"]`, "accounts that are captured, as usernames or patterns", checkAccount,
 			func(c *Config) *[]string { return &c.Scope.Accounts.Include }),
-		listKey("capture.accounts.exclude", "[]", "accounts that are not, although included", checkPattern,
+		listKey("capture.accounts.exclude", "[]", "accounts that are not, although included", checkAccount,
 			func(c *Config) *[]string { return &c.Scope.Accounts.Exclude }),
-		listKey("capture.conversations.include", `["*"]`, "conversations that are captured, as usernames or patterns", checkPattern,
+		listKey("capture.conversations.include", `["*"]`, "conversations that are captured: usernames, patterns, kind:room and the like, label:NAME", checkConversation,
 			func(c *Config) *[]string { return &c.Scope.Conversations.Include }),
-		listKey("capture.conversations.exclude", "[]", "conversations that are not, although included", checkPattern,
+		listKey("capture.conversations.exclude", "[]", "conversations that are not, although included; what was said meanwhile stays out", checkConversation,
 			func(c *Config) *[]string { return &c.Scope.Conversations.Exclude }),
 		historyKey(),
 		{Name: "capture.poll", Type: "duration, 100ms to 1h", Default: "10s", Doc: "how often everything is looked at, whatever the system reports",
@@ -206,8 +206,12 @@ func checkAbsolute(s string) error {
 	return nil
 }
 
-func checkPattern(s string) error {
-	return collector.Rule{Include: []string{s}}.Validate()
+func checkAccount(s string) error {
+	return collector.Scope{Accounts: collector.Rule{Include: []string{s}}}.Validate()
+}
+
+func checkConversation(s string) error {
+	return collector.Scope{Conversations: collector.Rule{Include: []string{s}}}.Validate()
 }
 
 func parsePoll(n *yaml.Node, into *time.Duration) error {
