@@ -108,6 +108,7 @@ type Location struct {
 	Scale     string `json:"scale,omitempty"`
 	Label     string `json:"label,omitempty"` // the address
 	Name      string `json:"name,omitempty"`  // of the point of interest
+	Live      bool   `json:"live,omitempty"`  // a place shared while it changes; what is shared is not in the client's files
 }
 
 // Card is a contact passed on.
