@@ -37,34 +37,42 @@ type Env struct {
 	Hardlink int // version of the 4.x index tables, 3 or 4; 0 is 4
 }
 
+// Example is an account with one other person and one room.
+func Example(g media.Generation, r *rand.Rand, at time.Time) Env {
+	return Env{Gen: g, Rand: r, Owner: Person{"wxid_tide", "潮"}, Folder: "wxid_tide", Peer: Person{"wxid_peer", "王伟"}, Room: "21000123456@chatroom",
+		Members: []Person{{"wxid_a", "陈雨桐"}, {"wxid_b", "Lily & <Co>"}, {"25984981@openim", "李娜"}},
+		NextID:  func() int64 { return r.Int64N(1<<62) + 1<<62 }, Time: at}
+}
+
 // Item is one message row.
 type Item struct {
-	Name string // of the variant, unique
-	Type string // Tidemark's type; "" when the reference leaves open what it is
+	Name string `json:"name"` // of the variant, unique
+	Type string `json:"type"` // Tidemark's type; "" when the reference leaves open what it is
 
-	Conversation string // username of the peer or room
-	Sender       string // username
-	ServerID     int64
-	Time         time.Time
-	Base, Sub    int64 // client's type and sub type; Sub is 0 in M3, whose rows have none
+	Conversation string    `json:"conversation"` // username of the peer or room
+	Sender       string    `json:"sender"`       // username; the room itself for notices in a room
+	ServerID     int64     `json:"server_id,string"`
+	Time         time.Time `json:"time"`
+	Base         int64     `json:"base"` // the client's type and sub type
+	Sub          int64     `json:"sub"`  // 0 in M3, whose rows have none
 
 	// Content is the text or XML as decoded from message_content, msgContent, StrContent
 	// or, for type 49 of W3, CompressContent: without a room's prefix, not compressed.
-	Content    string
-	Source     string // msgsource XML; "" for none
-	Display    string // W3: DisplayContent
-	Transcript string // what a voice message says, where the client made it: msgVoiceText in M3; Packed has it in 4.x
-	Packed     []byte // 4.x: packed_info_data; nil for none
+	Content    string `json:"content"`
+	Source     string `json:"source"`     // msgsource XML; "" for none
+	Display    string `json:"display"`    // W3: DisplayContent
+	Transcript string `json:"transcript"` // what a voice message says, where the client made it: msgVoiceText in M3; Packed has it in 4.x
+	Packed     []byte `json:"packed"`     // 4.x: packed_info_data; nil for none
 
-	Media []media.File
-	Rows  []media.Row   // of index databases
-	Extra []media.Extra // W3: BytesExtra beside kinds 1 and 7
+	Media []media.File  `json:"media"`
+	Rows  []media.Row   `json:"-"` // of index databases
+	Extra []media.Extra `json:"-"` // W3: BytesExtra beside kinds 1 and 7
 
-	Text     string         // the text that the record must have; "" when not promised
-	Mentions []string       // usernames
-	QuoteOf  string         // server id of the quoted message, decimal
-	Recalls  string         // server id of the message that is withdrawn, decimal; "" also where the form does not say
-	Expect   map[string]any // what the record must have in its typed body, see Differences
+	Text     string         `json:"text"`     // the text that the record must have; "" when not promised
+	Mentions []string       `json:"mentions"` // usernames
+	QuoteOf  string         `json:"quote_of"` // server id of the quoted message, decimal
+	Recalls  string         `json:"recalls"`  // server id of the message that is withdrawn, decimal; "" also where the form does not say
+	Expect   map[string]any `json:"expect"`   // what the record must have in its typed body, see Differences
 }
 
 // All gives one message of every kind and variant that occurs in the generation, in order.

@@ -20,10 +20,7 @@ import (
 var generations = []media.Generation{media.W3, media.M3, media.V4}
 
 func env(g media.Generation, seed uint64) Env {
-	r := rand.New(rand.NewPCG(seed, 3))
-	return Env{Gen: g, Rand: r, Owner: Person{"wxid_tide", "潮"}, Folder: "wxid_tide", Peer: Person{"wxid_peer", "王伟"}, Room: "21000123456@chatroom",
-		Members: []Person{{"wxid_a", "陈雨桐"}, {"wxid_b", "Lily & <Co>"}, {"25984981@openim", "李娜"}},
-		NextID:  func() int64 { return r.Int64N(1<<62) + 1<<62 }, Time: time.Date(2026, 11, 3, 9, 0, 0, 0, time.Local)}
+	return Example(g, rand.New(rand.NewPCG(seed, 3)), time.Date(2026, 11, 3, 9, 0, 0, 0, time.Local))
 }
 
 // node is XML read without any knowledge of what it says.

@@ -18,16 +18,18 @@ import (
 	"math/rand/v2"
 	"path"
 	"time"
+
+	"tidemark/simulator/account"
 )
 
 // Generation is a client generation.
-type Generation string
+type Generation = account.Generation
 
 // The generations.
 const (
-	W3 Generation = "w3" // Windows 3.x
-	M3 Generation = "m3" // macOS 3.x
-	V4 Generation = "v4" // 4.x on every system
+	W3 = account.W3
+	M3 = account.M3
+	V4 = account.V4
 )
 
 // What a file is to its message: the roles of a media record. A file with no role

@@ -17,23 +17,23 @@ import (
 
 // File is one file of a message, or one that should be there and is not.
 type File struct {
-	Role string // Original, Preview, Cover, or "" for one that nothing is promised of
+	Role string `json:"role"` // Original, Preview, Cover, Inside, or "" for one that nothing is promised of
 	// State is what must become of it in the end: Captured, ThumbnailOnly, NeverDownloaded.
-	State string
+	State string `json:"state"`
 	// Path is where it lies, relative to the account folder, with slashes. It is ""
 	// for what lies in a database (Rows hold it) and for what is not there at all.
-	Path string
-	Name string // the file name to show; "" when the client has none
-	MIME string // "" when unknown, as of wxgf
-	Item string // id of the item in a merged forward that the file belongs to
+	Path string `json:"path"`
+	Name string `json:"name"` // the file name to show; "" when the client has none
+	MIME string `json:"mime"` // "" when unknown, as of wxgf
+	Item string `json:"item"` // id of the item in a merged forward that the file belongs to
 
-	Encoding Encoding
-	Delay    time.Duration // how long after its message it appears
+	Encoding Encoding      `json:"encoding"`
+	Delay    time.Duration `json:"delay"` // how long after its message it appears
 
-	SHA256 string // of what must be captured, in hex: the bytes before encryption; "" when not known yet, see Store
-	Size   int64  // of the same, in bytes
+	SHA256 string `json:"sha256"` // of what must be captured, in hex: the bytes before encryption; "" when not known yet, see Store
+	Size   int64  `json:"size"`   // of the same, in bytes
 
-	Plain []byte // the bytes before encryption; nil for a stream
+	Plain []byte `json:"-"` // the bytes before encryption; nil for a stream
 	seed  uint64 // of a stream
 }
 

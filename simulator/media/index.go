@@ -57,9 +57,9 @@ func (m Maker) link(kind, sum, dir1, dir2, name string, size int64) []Row {
 	case M3:
 		inode := int64(m.Rand.Uint32())
 		return []Row{
-			{"hldata.db", "HlinkMediaRecord", map[string]any{
+			{account.M3LinkFile, "HlinkMediaRecord", map[string]any{
 				"mediaMd5": sum, "mediaSize": size, "inodeNumber": inode, "modifyTime": m.Time.Unix()}},
-			{"hldata.db", "HlinkMediaDetail", map[string]any{
+			{account.M3LinkFile, "HlinkMediaDetail", map[string]any{
 				"inodeNumber": inode, "relativePath": dir1 + "/" + dir2, "fileName": name}},
 		}
 	}

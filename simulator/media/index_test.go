@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	_ "github.com/mutecomm/go-sqlcipher/v4"
+
+	"tidemark/simulator/account"
 )
 
 // index is the databases of a generation, in memory.
@@ -130,7 +132,7 @@ func TestIndexM3(t *testing.T) {
 	in, m := newIndex(t, M3, 0), maker(M3, 1)
 	for kind, a := range map[string]Attachment{"image": m.Image(Image{HD: true}), "video": m.Video(Video{}), "file": m.Document(Document{Name: "a.pdf"})} {
 		in.insert(t, a.Rows)
-		got := in.row(t, "hldata.db", `SELECT relativePath, fileName, mediaSize FROM HlinkMediaRecord JOIN HlinkMediaDetail USING(inodeNumber) WHERE mediaMd5 = ?`, a.MD5)
+		got := in.row(t, account.M3LinkFile, `SELECT relativePath, fileName, mediaSize FROM HlinkMediaRecord JOIN HlinkMediaDetail USING(inodeNumber) WHERE mediaMd5 = ?`, a.MD5)
 		if f := original(a); f.Path != path.Join("Message/MessageTemp", got[0], got[1]) || fmt.Sprint(f.Size) != got[2] {
 			t.Errorf("%s: the index leads to %v, the file is %s", kind, got, f.Path)
 		}

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"tidemark/simulator/account"
 )
 
 // Row is one row of an index database. Database is relative to the folder of the
@@ -65,7 +67,7 @@ func Schema(g Generation, shard, hardlink int) map[string][]string {
 		}
 		return s
 	case M3:
-		return map[string][]string{"hldata.db": {
+		return map[string][]string{account.M3LinkFile: {
 			`CREATE TABLE IF NOT EXISTS HlinkMediaRecord(mediaMd5 TEXT, mediaSize INTEGER, inodeNumber INTEGER, modifyTime INTEGER)`,
 			`CREATE TABLE IF NOT EXISTS HlinkMediaDetail(localId INTEGER PRIMARY KEY AUTOINCREMENT, inodeNumber INTEGER, relativePath TEXT, fileName TEXT)`,
 		}}
