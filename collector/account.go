@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -33,11 +33,12 @@ type account struct {
 	gone bool // the folder is not found any more
 
 	keys     []sqlcipher.Key // what the sources gave at the last pass
+	schema   *wechat.Schema
 	contacts wechat.Contacts
 	hashes   map[string]string // table hash -> username, of all usernames met so far
 	learned  map[string]bool   // usernames that are in hashes
-	people   *database         // contact/contact.db
-	sessions *database         // session/session.db
+	people   []*names          // databases of people and rooms
+	sessions []*names          // databases of lists of conversations
 	shards   map[string]*shard // message databases, by file
 
 	named    map[string]*namedState // by file, "" for the account: what an event has named
@@ -49,10 +50,16 @@ type account struct {
 
 // database is one encrypted file of the account, besides what shard adds.
 type database struct {
-	file   string // relative to db_storage, forward slashes
+	file   string // relative to the folder of databases, forward slashes
 	db     *sqlcipher.DB
 	mark   sqlcipher.Mark
 	looked sqlcipher.Mark // where it stood when the account was last looked at as a whole
+}
+
+// names is a database of usernames and names, and what it said when it was last read.
+type names struct {
+	*database
+	contacts wechat.Contacts
 }
 
 // rest frees what a database that has been silent since the last look holds.
@@ -66,7 +73,7 @@ const accountFile = "" // the state of the account as a whole
 
 func newAccount(c *Collector, d discover.Account) *account {
 	a := &account{
-		c: c, disc: d, id: d.ID, contacts: wechat.Contacts{}, hashes: map[string]string{}, learned: map[string]bool{}, shards: map[string]*shard{},
+		c: c, disc: d, id: d.ID, schema: wechat.For(d.Layout), contacts: wechat.Contacts{}, hashes: map[string]string{}, learned: map[string]bool{}, shards: map[string]*shard{},
 		named: map[string]*namedState{}, found: map[string]namedState{},
 	}
 	return a
@@ -76,7 +83,7 @@ func (a *account) folder() string { return short(a.disc.Path) }
 
 func (a *account) open(file string) *database {
 	db, err := sqlcipher.Open(filepath.Join(a.disc.DBDir, filepath.FromSlash(file)), sqlcipher.Options{
-		Keys: func([16]byte) []sqlcipher.Key { return a.keys }, Derived: a.c.derived, Logger: a.c.log,
+		Params: a.schema.Params, Keys: func([16]byte) []sqlcipher.Key { return a.keys }, Derived: a.c.derived, Logger: a.c.log,
 	})
 	if err != nil {
 		panic(err) // only for an empty path or parameter sets of our own making
@@ -85,12 +92,23 @@ func (a *account) open(file string) *database {
 }
 
 func (a *account) close() {
-	for _, s := range a.shards {
-		s.db.Close()
+	for d := range a.databases() {
+		d.db.Close()
 	}
-	for _, d := range []*database{a.people, a.sessions} {
-		if d != nil {
-			d.db.Close()
+}
+
+// databases yields every database that is open.
+func (a *account) databases() iter.Seq[*database] {
+	return func(yield func(*database) bool) {
+		for _, n := range slices.Concat(a.people, a.sessions) {
+			if !yield(n.database) {
+				return
+			}
+		}
+		for _, s := range a.shards {
+			if !yield(s.database) {
+				return
+			}
 		}
 	}
 }
@@ -129,10 +147,11 @@ func (a *account) client() *record.Client {
 
 // folders lists the folders whose files the client writes.
 func (a *account) folders() []string {
-	return []string{
-		filepath.Dir(a.disc.Path), a.disc.DBDir, filepath.Join(a.disc.DBDir, "message"),
-		filepath.Join(a.disc.DBDir, "contact"), filepath.Join(a.disc.DBDir, "session"),
+	out := []string{filepath.Dir(a.disc.Path), a.disc.DBDir}
+	for _, folder := range a.schema.Folders() {
+		out = append(out, filepath.Join(a.disc.DBDir, filepath.FromSlash(folder)))
 	}
+	return out
 }
 
 // pass reads what is new in every database of the account. Its error is the
@@ -192,11 +211,8 @@ func (a *account) pass(ctx context.Context, look bool) error {
 // opening one again a few milliseconds.
 func (a *account) rest() {
 	freed := false
-	for _, d := range []*database{a.people, a.sessions} {
+	for d := range a.databases() {
 		freed = d.rest() || freed
-	}
-	for _, s := range a.shards {
-		freed = s.rest() || freed
 	}
 	if freed {
 		debug.FreeOSMemory()
@@ -227,34 +243,39 @@ func (a *account) refreshKeys(ctx context.Context) (usable bool, err error) {
 	return true, a.settle(ctx, accountFile, StateCurrent, nil)
 }
 
-// messageFile is a shard's name. Full text indexes and backup material beside them
-// are none.
-var messageFile = regexp.MustCompile(`^(biz_)?message_[0-9]+\.db$`)
-
 // list finds the account's databases. A shard appears while the client runs; one
 // that is gone stays on the list, as gone.
 func (a *account) list(ctx context.Context) error {
-	entries, err := os.ReadDir(filepath.Join(a.disc.DBDir, "message"))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil // a client that has not written a message yet
-	}
-	folder := stateOf(err)
 	var fresh []*sqlcipher.DB
-	for _, e := range entries {
-		if file := "message/" + e.Name(); messageFile.MatchString(e.Name()) && a.shards[file] == nil {
-			a.shards[file] = newShard(a, a.open(file))
-			fresh = append(fresh, a.shards[file].db)
+	folder := StateCurrent
+	var cause error
+	for _, f := range a.schema.Messages {
+		entries, err := os.ReadDir(filepath.Join(a.disc.DBDir, filepath.FromSlash(f.Path)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a client that has not written a message yet has none
+			folder, cause = stateOf(err), err
+		}
+		for _, e := range entries {
+			if file, ok := f.File(e.Name()); ok && a.shards[file] == nil {
+				a.shards[file] = newShard(a, a.open(file))
+				fresh = append(fresh, a.shards[file].db)
+			}
 		}
 	}
 	if folder == StateCurrent && len(a.shards) == 0 {
 		folder = StateNoMessages
 	}
-	if err := a.settle(ctx, "message", folder, err); err != nil {
+	if err := a.settle(ctx, a.messageFolder(), folder, cause); err != nil {
 		return err
 	}
 	if a.people == nil {
-		a.people, a.sessions = a.open("contact/contact.db"), a.open("session/session.db")
-		fresh = append(fresh, a.people.db, a.sessions.db)
+		open := func(files []string) (out []*names) {
+			for _, file := range files {
+				n := &names{database: a.open(file)}
+				out, fresh = append(out, n), append(fresh, n.db)
+			}
+			return out
+		}
+		a.people, a.sessions = open(a.schema.Contacts), open(a.schema.Sessions)
 	}
 	// Deriving keys takes a tenth of a second for each file, on one core. What comes of
 	// it is the passes' to find out.
@@ -266,31 +287,54 @@ func (a *account) list(ctx context.Context) error {
 	return g.Wait()
 }
 
+// messageFolder names the folder of message databases among the account's states.
+func (a *account) messageFolder() string { return a.schema.Messages[0].Path }
+
 // readPeople reads names again when their database changed. Without them messages are
 // captured all the same, under usernames.
 func (a *account) readPeople(ctx context.Context) error {
-	var contacts wechat.Contacts
-	err := a.people.view(ctx, func(v *sqlcipher.View) (err error) { contacts, err = wechat.ReadContacts(v); return err })
-	if err == nil {
-		a.contacts, a.name = contacts, contacts[a.id]
-		for username := range contacts {
-			a.learn(username)
+	changed := false
+	for _, n := range a.people {
+		var contacts wechat.Contacts
+		err := n.view(ctx, func(v *sqlcipher.View) (err error) { contacts, err = a.schema.ReadContacts(v); return err })
+		if err == nil {
+			n.contacts, changed = contacts, true
+		}
+		if err := a.settleNames(ctx, n.file, err); err != nil {
+			return err
 		}
 	}
-	return a.settleNames(ctx, a.people.file, err)
+	if !changed {
+		return nil
+	}
+	contacts := wechat.Contacts{}
+	for _, n := range a.people {
+		maps.Copy(contacts, n.contacts)
+	}
+	for username := range contacts {
+		a.learn(username)
+	}
+	a.contacts, a.name = contacts, contacts[a.id]
+	return nil
 }
 
-// readSessions learns the usernames of the list of conversations when it changed. It
-// changes with every message, so it is read when a table needs it, and now and then.
+// readSessions learns the usernames of the lists of conversations when they changed.
+// They change with every message, so they are read when a table needs it, and now and
+// then.
 func (a *account) readSessions(ctx context.Context) error {
-	usernames := wechat.Contacts{}
-	err := a.sessions.view(ctx, func(v *sqlcipher.View) error { clear(usernames); return wechat.ReadSessions(v, usernames) })
-	if err == nil {
-		for username := range usernames {
-			a.learn(username)
+	for _, n := range a.sessions {
+		var usernames wechat.Contacts
+		err := n.view(ctx, func(v *sqlcipher.View) (err error) { usernames, err = a.schema.ReadSessions(v); return err })
+		if err == nil {
+			for username := range usernames {
+				a.learn(username)
+			}
+		}
+		if err := a.settleNames(ctx, n.file, err); err != nil {
+			return err
 		}
 	}
-	return a.settleNames(ctx, a.sessions.file, err)
+	return nil
 }
 
 // settleNames takes the state of a database of names. Not every account has one; names
@@ -305,11 +349,17 @@ func (a *account) settleNames(ctx context.Context, file string, err error) error
 	return a.settle(ctx, file, stateOf(err), err)
 }
 
-// learn makes a username known to the resolution of tables.
+// learn makes a username known to the resolution of tables, and of the account's own
+// folder, where that is a hash.
 func (a *account) learn(username string) {
-	if !a.learned[username] {
-		a.learned[username] = true
-		a.hashes[wechat.Hash(username)] = username
+	if a.learned[username] {
+		return
+	}
+	a.learned[username] = true
+	hash := wechat.Hash(username)
+	a.hashes[hash] = username
+	if a.disc.Hashed && strings.EqualFold(hash, filepath.Base(a.disc.Path)) {
+		a.id = username
 	}
 }
 
@@ -415,7 +465,7 @@ func (a *account) status() AccountStatus {
 	worst := -1
 	for _, file := range sortedKeys(a.found) {
 		f := a.found[file]
-		if file != accountFile && file != "message" || states[f.State].severity != record.SeverityInfo {
+		if file != accountFile && file != a.messageFolder() || states[f.State].severity != record.SeverityInfo {
 			out.Databases = append(out.Databases, DatabaseStatus{File: file, State: f.State, Since: f.Since, Detail: f.Detail})
 		}
 		if a.shards[file] != nil {

@@ -9,7 +9,6 @@ import (
 	"strconv"
 
 	"tidemark/collector/sqlcipher"
-	"tidemark/collector/wechat"
 	"tidemark/record"
 	"tidemark/seal"
 	"tidemark/spool"
@@ -34,7 +33,7 @@ func holesKey(database, hash string) string { return "d/" + database + "/" + has
 
 // holesCursor: each hole is its first and last id, 8 bytes each.
 func (s *shard) holesCursor(t *table, holes []idRange) spool.Cursor {
-	c := spool.Cursor{Key: holesKey(s.id, t.Hash)}
+	c := spool.Cursor{Key: holesKey(s.id, t.Key)}
 	for _, h := range holes {
 		c.Value = append(append(c.Value, encodeID(h.from)...), encodeID(h.to)...)
 	}
@@ -135,7 +134,7 @@ func (s *shard) skip(ctx context.Context, t *table) error {
 		"file": s.file, "table": t.Name, "cause": "damaged pages",
 		"from": strconv.FormatInt(hole.from, 10), "to": strconv.FormatInt(hole.to, 10),
 	}
-	err = s.a.c.emit(ctx, []*record.Record{e}, spool.Cursor{Key: tableKey(s.id, t.Hash), Value: encodeID(hole.to)}, s.holesCursor(t, holes))
+	err = s.a.c.emit(ctx, []*record.Record{e}, spool.Cursor{Key: tableKey(s.id, t.Key), Value: encodeID(hole.to)}, s.holesCursor(t, holes))
 	if err != nil {
 		return committed{err}
 	}
@@ -146,12 +145,8 @@ func (s *shard) skip(ctx context.Context, t *table) error {
 // lastID is the greatest id the table has had, by what can be read of it.
 func (s *shard) lastID(ctx context.Context, t *table) (last int64, err error) {
 	err = sqlcipher.Retry(ctx, attempts, func() error {
-		return s.db.View(ctx, func(v *sqlcipher.View) error {
-			sequences, err := wechat.Sequences(v)
-			if err != nil {
-				return err
-			}
-			last, err = t.greatest(v, sequences)
+		return s.db.View(ctx, func(v *sqlcipher.View) (err error) {
+			last, err = t.greatest(v)
 			return err
 		})
 	})
@@ -248,9 +243,7 @@ func (s *shard) retryDamage(ctx context.Context) error {
 // the damage is still among them.
 func (s *shard) unbar(ctx context.Context, t *table) error {
 	t.barred = false
-	for _, row := range t.window {
-		row.pages = nil
-	}
+	s.watch.restored(t) // all its rows
 	var b batch
 	err := s.read(ctx, &b, t)
 	if err != nil || b.history {

@@ -34,8 +34,10 @@ type tableChange struct {
 	cursor  int64
 	rows    map[int64]*windowRow
 	expired []int64
-	scanned int64 // rows looked at
-	first   int64 // id of the first of them
+	swept   time.Time // when expired was made
+	whole   bool      // every captured row that is young enough was looked at, and its pages noted
+	scanned int64     // rows looked at
+	first   int64     // id of the first of them
 }
 
 // reader reads tables of one snapshot into a batch. It belongs to one goroutine.
@@ -54,12 +56,15 @@ type reader struct {
 	device    string
 	trace     bool // note the pages of rows: live passes only
 	all       bool // take rows before the cursor for new ones: they are a hole's
+
+	conversations map[string]*record.Conversation // met in rows; nil: out of scope
 }
 
 func (s *shard) newReader(b *batch) *reader {
 	return &reader{
 		s: s, b: b, notBefore: s.a.c.notBefore(), oldest: b.at.Add(-windowAge).Unix(), digests: digester{secret: s.a.c.opts.Secret},
 		account: s.a.party().Freeze(), client: s.a.client(), source: record.Source{File: s.file}, device: s.a.c.opts.Device.String(), trace: true,
+		conversations: map[string]*record.Conversation{},
 	}
 }
 
@@ -69,9 +74,9 @@ func (r *reader) table(v *sqlcipher.View, w work, limit int64) error {
 	if err := r.s.same(v); err != nil {
 		return err
 	}
-	change := &tableChange{table: w.table, cursor: w.cursor, rows: map[int64]*windowRow{}}
+	change := &tableChange{table: w.table, cursor: w.cursor, rows: map[int64]*windowRow{}, whole: w.whole && r.trace}
 	rows := &wechat.Rows{
-		Owner: r.s.a.id, Conversation: r.s.conversation(w.table), Names: r.s.names,
+		Schema: r.s.a.schema, Owner: r.s.a.id, Conversation: r.s.conversation(w.table), Names: r.s.names,
 		Name: func(username string) string { return r.s.a.contacts[username] },
 	}
 	r.source.Table = w.Name
@@ -94,7 +99,7 @@ func (r *reader) table(v *sqlcipher.View, w work, limit int64) error {
 			return err
 		}
 	}
-	change.expire(r.oldest)
+	change.expire(r.b.at)
 	return nil
 }
 
@@ -119,12 +124,7 @@ func (r *reader) span(v *sqlcipher.View, t *table, change *tableChange, rows *we
 		wechat.ReadRow(stmt, r.row)
 		id, row := r.message(t, change, rows)
 		if r.trace {
-			// What was read for this row, its overflow pages among them, and its leaf,
-			// which an earlier row may have brought in.
-			pages := v.Traced()
-			if row != nil {
-				row.pages = append(pages, v.Leaf())
-			}
+			r.place(v, t, row)
 		}
 		change.cursor = max(change.cursor, id)
 		if change.scanned == 1 {
@@ -132,6 +132,24 @@ func (r *reader) span(v *sqlcipher.View, t *table, change *tableChange, rows *we
 		}
 	}
 	return stmt.Err()
+}
+
+// place notes where the current row stands: on its leaf, which an earlier row may have
+// brought in, and on the pages that it overflows to.
+func (r *reader) place(v *sqlcipher.View, t *table, row *windowRow) {
+	pages, inner := v.Traced(), v.Inner()
+	for _, p := range inner {
+		r.s.watch.above(t, p)
+	}
+	if row == nil {
+		return
+	}
+	row.pages = []uint32{v.Leaf()}
+	for _, p := range pages {
+		if p != 1 && p != row.pages[0] && !slices.Contains(inner, p) {
+			row.pages = append(row.pages, p)
+		}
+	}
 }
 
 // message turns the current row into a record, if it says anything new, and returns
@@ -143,11 +161,19 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 		V: record.Version, Kind: record.KindMessage, Device: r.device, CapturedAt: r.b.at,
 		Account: r.account, Client: r.client, Source: &r.source,
 	}
-	m := rows.Decode(r.row, rec)
-	was := t.window[m.LocalID]
-	if was == nil && m.LocalID <= t.cursor && !r.all {
-		return m.LocalID, nil // captured long ago
+	id := rows.LocalID(r.row)
+	was := t.window[id]
+	if was == nil && id <= t.cursor && !r.all {
+		return id, nil // captured long ago
 	}
+	if r.s.a.schema.PerRow {
+		c := r.conversation(rows.Talker(r.row))
+		if c == nil {
+			return id, nil // out of scope
+		}
+		rows.Conversation = c
+	}
+	m := rows.Decode(r.row, rec)
 	recent := m.Created >= r.oldest
 	var now *windowRow
 	if recent || was != nil {
@@ -194,6 +220,18 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 	return m.LocalID, now
 }
 
+// conversation is the one of a row that names its own, nil when it is out of scope.
+func (r *reader) conversation(username string) *record.Conversation {
+	c, met := r.conversations[username]
+	if !met {
+		if r.s.a.c.opts.Scope.Conversations.In(username) {
+			c = r.s.a.conversation(username)
+		}
+		r.conversations[username] = c
+	}
+	return c
+}
+
 func (r *reader) append(rec *record.Record) {
 	if take := r.s.a.c.decoded; take != nil {
 		take(rec)
@@ -203,17 +241,20 @@ func (r *reader) append(rec *record.Record) {
 	r.b.count++
 }
 
-// expire drops rows that are past their age, and the oldest above the limit.
-func (c *tableChange) expire(oldest int64) {
+// expire drops rows that are past their age, now and then, and the oldest above the
+// limit.
+func (c *tableChange) expire(now time.Time) {
 	size := len(c.table.window)
 	for id := range c.rows {
 		if c.table.window[id] == nil {
 			size++
 		}
 	}
-	if len(c.rows) == 0 {
+	if size <= windowMax && now.Sub(c.table.swept) < sweepEvery || len(c.rows) == 0 {
 		return
 	}
+	c.swept = now
+	oldest := now.Add(-windowAge).Unix()
 	var least []int64
 	for id, row := range c.table.window {
 		if row.created < oldest {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -28,6 +27,7 @@ const (
 	historyFrom = 4096           // more new rows than this are history, read by several goroutines
 	windowAge   = 24 * time.Hour // how long after it was sent a captured row is looked at again
 	windowMax   = 2048           // captured rows of one table that are looked at again
+	sweepEvery  = 10 * time.Minute
 )
 
 // shard is one message database. It belongs to the goroutine of the pass; history
@@ -42,6 +42,9 @@ type shard struct {
 	schema     int64
 	loaded     bool // schema and tables are known
 	tables     map[string]*table
+	unnumbered []*table // of which sqlite_sequence says nothing
+	sequences  wechat.Sequences
+	watch      watch // where the rows stand that may still change
 	names      wechat.Names
 	namesPages []uint32 // where they stand
 	digests    digester
@@ -51,14 +54,16 @@ type shard struct {
 	holesMark  sqlcipher.Mark // and at which commit
 }
 
-// table is one conversation's table.
+// table is one table of messages.
 type table struct {
 	wechat.Table
 	sql    string
 	cursor int64
 	window map[int64]*windowRow
-	holes  []idRange // rows before the cursor that damage kept from being read
-	barred bool      // damage stands among captured rows: they are not looked at again until it heals
+	inner  map[uint32]struct{} // pages above the rows' leaves, met so far
+	swept  time.Time           // when rows past their age were last dropped from the window
+	holes  []idRange           // rows before the cursor that damage kept from being read
+	barred bool                // damage stands among captured rows: they are not looked at again until it heals
 }
 
 func newShard(a *account, d *database) *shard {
@@ -73,6 +78,8 @@ func newShard(a *account, d *database) *shard {
 func (s *shard) forget() {
 	s.id, s.loaded, s.mark = "", false, sqlcipher.Mark{}
 	s.tables, s.names, s.holesMark = map[string]*table{}, nil, sqlcipher.Mark{}
+	s.sequences.Forget()
+	s.watch = watch{}
 }
 
 // state is how the shard stands after a pass that had no error.
@@ -162,6 +169,7 @@ func (s *shard) read(ctx context.Context, b *batch, only *table) error {
 		if errors.Is(err, sqlcipher.ErrMoved) {
 			// What was learnt of schema and names may mix two states.
 			s.loaded, s.names = false, nil
+			s.sequences.Forget()
 		}
 		return err
 	})
@@ -176,32 +184,9 @@ func (s *shard) readView(ctx context.Context, v *sqlcipher.View, b *batch, only 
 	if err := s.readNames(v, pages, known); err != nil {
 		return err
 	}
-	sequences, err := wechat.Sequences(v)
+	work, rows, err := s.due(v, b, pages, known, only)
 	if err != nil {
 		return err
-	}
-	work := make([]work, 0, 8)
-	var rows int64
-	for _, name := range sortedKeys(s.tables) {
-		t := s.tables[name]
-		if only != nil && t != only || !s.inScope(t) {
-			continue
-		}
-		w := t.plan(pages, known, b.at)
-		last, err := t.greatest(v, sequences)
-		if err != nil {
-			return err
-		}
-		if last < t.cursor && only == nil {
-			b.recreated = append(b.recreated, t)
-		}
-		if last > t.cursor {
-			w.upTo = last
-			rows += last - t.cursor
-		}
-		if w.upTo > 0 || len(w.ranges) > 0 {
-			work = append(work, w)
-		}
 	}
 	if len(b.recreated) > 0 {
 		return nil
@@ -222,6 +207,77 @@ func (s *shard) readView(ctx context.Context, v *sqlcipher.View, b *batch, only 
 	return nil
 }
 
+// due finds what there is to read: tables that have grown, and captured rows that may
+// have changed. Its cost is that of the change, not of the number of tables.
+func (s *shard) due(v *sqlcipher.View, b *batch, pages map[uint32]struct{}, known bool, only *table) (due []work, rows int64, err error) {
+	hits := s.watch.hits(s.tables, pages, known)
+	candidates, last := map[string]*table{}, map[string]int64{}
+	if only != nil {
+		candidates[only.Name] = only
+		if last[only.Name], err = only.greatest(v); err != nil {
+			return nil, 0, err
+		}
+	} else if candidates, last, err = s.grown(v, pages, known); err != nil {
+		return nil, 0, err
+	}
+	for t := range hits {
+		if only == nil {
+			candidates[t.Name] = t
+		}
+	}
+	for _, name := range sortedKeys(candidates) {
+		t := candidates[name]
+		if !s.inScope(t) {
+			continue
+		}
+		ids, hit := hits[t]
+		w := t.plan(ids, hit, b.at)
+		last, numbered := last[name]
+		if numbered && last < t.cursor && only == nil {
+			b.recreated = append(b.recreated, t)
+		}
+		if last > t.cursor {
+			w.upTo = last
+			rows += last - t.cursor
+		}
+		if w.upTo > 0 || len(w.ranges) > 0 {
+			due = append(due, w)
+		}
+	}
+	return due, rows, nil
+}
+
+// grown gives the tables that may have got rows, and the greatest id each has had.
+func (s *shard) grown(v *sqlcipher.View, pages map[uint32]struct{}, known bool) (map[string]*table, map[string]int64, error) {
+	last, all, err := s.sequences.Read(v, pages, known)
+	if err != nil {
+		return nil, nil, err
+	}
+	grown := map[string]*table{}
+	for name := range last {
+		if t := s.tables[name]; t != nil {
+			grown[name] = t
+		}
+	}
+	rest := s.unnumbered
+	if all { // a table without a sequence has no row, unless a repair left it so
+		rest = rest[:0:0]
+		for name, t := range s.tables {
+			if grown[name] == nil {
+				rest = append(rest, t)
+			}
+		}
+	}
+	for _, t := range rest {
+		if grown[t.Name], last[t.Name] = t, 0; s.inScope(t) {
+			if last[t.Name], err = t.MaxID(v); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return grown, last, nil
+}
+
 // readNames reads the shard's usernames when a page of theirs was written: there may
 // be thousands, and most commits add none.
 func (s *shard) readNames(v *sqlcipher.View, pages map[uint32]struct{}, known bool) error {
@@ -229,7 +285,7 @@ func (s *shard) readNames(v *sqlcipher.View, pages map[uint32]struct{}, known bo
 		return nil
 	}
 	stop := v.Trace()
-	names, err := wechat.ReadNames(v)
+	names, err := s.a.schema.ReadNames(v)
 	read := stop()
 	if err != nil {
 		return err
@@ -243,8 +299,11 @@ func (s *shard) readNames(v *sqlcipher.View, pages map[uint32]struct{}, known bo
 // resolve looks for the usernames of tables that nobody met so far could name: the
 // list of conversations may.
 func (s *shard) resolve(ctx context.Context, all []work) error {
+	if s.a.schema.PerRow {
+		return nil
+	}
 	for _, w := range all {
-		if _, ok := s.a.hashes[w.Hash]; !ok {
+		if _, ok := s.a.hashes[w.Key]; !ok {
 			if err := s.a.readSessions(ctx); err != nil {
 				return committed{err}
 			}
@@ -256,11 +315,12 @@ func (s *shard) resolve(ctx context.Context, all []work) error {
 
 // greatest is the greatest id that the table has had, by the sequence that numbers
 // its rows, or by what is there when that does not tell.
-func (t *table) greatest(v *sqlcipher.View, sequences map[string]int64) (int64, error) {
-	if last, numbered := sequences[t.Name]; numbered {
-		return last, nil
+func (t *table) greatest(v *sqlcipher.View) (int64, error) {
+	last, numbered, err := wechat.Sequence(v, t.Name)
+	if err != nil || numbered {
+		return last, err
 	}
-	return wechat.MaxID(v, t.Name)
+	return t.MaxID(v)
 }
 
 // load learns the schema when it is new or changed, and restores cursors when the
@@ -276,7 +336,7 @@ func (s *shard) load(v *sqlcipher.View) error {
 	if s.loaded && version == s.schema {
 		return nil
 	}
-	tables, err := wechat.Tables(v)
+	tables, err := s.a.schema.Tables(v)
 	if err != nil {
 		return err
 	}
@@ -305,10 +365,18 @@ func (s *shard) load(v *sqlcipher.View) error {
 			return committed{err}
 		}
 		s.tables[t.Name] = restored
+		s.watch.restored(restored)
 	}
 	for name := range s.tables {
 		if !known[name] {
+			s.watch.drop(s.tables[name])
 			delete(s.tables, name) // dropped with its conversation
+		}
+	}
+	s.unnumbered = s.unnumbered[:0]
+	for _, t := range s.tables {
+		if !t.Numbered {
+			s.unnumbered = append(s.unnumbered, t)
 		}
 	}
 	s.odd = sortedKeys(odd)
@@ -327,18 +395,18 @@ func (s *shard) same(v *sqlcipher.View) error {
 
 // restore reads a table's cursor and window from the spool.
 func (s *shard) restore(t wechat.Table) (*table, error) {
-	out := &table{Table: t, sql: t.SelectRange(), window: map[int64]*windowRow{}}
-	b, err := s.a.c.opts.Spool.Cursor(tableKey(s.id, t.Hash))
+	out := &table{Table: t, sql: t.SelectRange(), window: map[int64]*windowRow{}, inner: map[uint32]struct{}{}}
+	b, err := s.a.c.opts.Spool.Cursor(tableKey(s.id, t.Key))
 	if err != nil || b == nil {
 		return out, err
 	}
 	if out.cursor, err = decodeID(b); err != nil {
 		return nil, fmt.Errorf("cursor of %s: %w", s.file, err)
 	}
-	if out.holes, err = s.restoreHoles(t.Hash); err != nil {
+	if out.holes, err = s.restoreHoles(t.Key); err != nil {
 		return nil, err
 	}
-	prefix := "w/" + s.id + "/" + t.Hash + "/"
+	prefix := "w/" + s.id + "/" + t.Key + "/"
 	err = s.a.c.opts.Spool.Cursors(prefix, func(key string, value []byte) error {
 		id, err := strconv.ParseUint(strings.TrimPrefix(key, prefix), 16, 64)
 		if err != nil {
@@ -371,66 +439,31 @@ func (s *shard) takeNames(names wechat.Names) {
 	}
 }
 
-// conversation resolves a table's name.
-func (s *shard) conversation(t *table) *record.Conversation {
-	username, ok := s.a.hashes[t.Hash]
-	if !ok {
-		username = wechat.UnresolvedPrefix + t.Hash
+// talker is the username of a table's conversation, or what stands for it.
+func (s *shard) talker(t *table) string {
+	if username, ok := s.a.hashes[t.Key]; ok {
+		return username
 	}
-	c := &record.Conversation{ID: username, Kind: wechat.ConversationKind(username), Name: s.a.contacts[username]}
+	return wechat.UnresolvedPrefix + t.Key
+}
+
+// inScope says whether anything of a table may be.
+func (s *shard) inScope(t *table) bool {
+	return s.a.schema.PerRow || s.a.c.opts.Scope.Conversations.In(s.talker(t))
+}
+
+// conversation is one as records show it.
+func (a *account) conversation(username string) *record.Conversation {
+	c := &record.Conversation{ID: username, Kind: wechat.ConversationKind(username), Name: a.contacts[username]}
 	return c.Freeze()
 }
 
-func (s *shard) inScope(t *table) bool {
-	username, ok := s.a.hashes[t.Hash]
-	if !ok {
-		username = wechat.UnresolvedPrefix + t.Hash
+// conversation is a table's, nil where rows have one each.
+func (s *shard) conversation(t *table) *record.Conversation {
+	if s.a.schema.PerRow {
+		return nil
 	}
-	return s.a.c.opts.Scope.Conversations.In(username)
-}
-
-// work is what there is to read in one table: ids up to upTo that are beyond the
-// cursor, and ranges of captured rows to look at again.
-type work struct {
-	*table
-	upTo   int64
-	ranges []idRange
-}
-
-type idRange struct{ from, to int64 }
-
-// plan finds the captured rows that may have changed: those of which a page was
-// written, or all when that is not known. Rows past their age are left alone.
-func (t *table) plan(pages map[uint32]struct{}, known bool, now time.Time) work {
-	w := work{table: t}
-	if len(t.window) == 0 || t.barred {
-		return w
-	}
-	oldest := now.Add(-windowAge).Unix()
-	var ids []int64
-	for id, row := range t.window {
-		if row.created < oldest {
-			continue
-		}
-		hit := !known || row.pages == nil
-		for _, p := range row.pages {
-			if _, ok := pages[p]; ok {
-				hit = true
-			}
-		}
-		if hit {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		if n := len(w.ranges); n > 0 && id-w.ranges[n-1].to <= 8 {
-			w.ranges[n-1].to = id // a few rows in between cost less than another search
-			continue
-		}
-		w.ranges = append(w.ranges, idRange{id, id})
-	}
-	return w
+	return s.a.conversation(s.talker(t))
 }
 
 // commit puts what was read into the spool together with its cursors, and makes it
@@ -455,16 +488,16 @@ func (s *shard) cursors(b *batch) []spool.Cursor {
 	var out []spool.Cursor
 	for _, c := range b.tables {
 		if c.cursor > c.table.cursor {
-			out = append(out, spool.Cursor{Key: tableKey(s.id, c.table.Hash), Value: encodeID(c.cursor)})
+			out = append(out, spool.Cursor{Key: tableKey(s.id, c.table.Key), Value: encodeID(c.cursor)})
 		}
 		for id, row := range c.rows {
 			if was := c.table.window[id]; was != nil && was.digest == row.digest && was.record == row.record {
 				continue // only its pages are news, and they are memory's alone
 			}
-			out = append(out, spool.Cursor{Key: windowKey(s.id, c.table.Hash, id), Value: row.encode(s.check)})
+			out = append(out, spool.Cursor{Key: windowKey(s.id, c.table.Key, id), Value: row.encode(s.check)})
 		}
 		for _, id := range c.expired {
-			out = append(out, spool.Cursor{Key: windowKey(s.id, c.table.Hash, id)})
+			out = append(out, spool.Cursor{Key: windowKey(s.id, c.table.Key, id)})
 		}
 	}
 	return out
@@ -475,9 +508,17 @@ func (s *shard) cursors(b *batch) []spool.Cursor {
 func (s *shard) apply(b *batch) {
 	for _, c := range b.tables {
 		c.table.cursor = max(c.table.cursor, c.cursor)
-		maps.Copy(c.table.window, c.rows)
+		if !c.swept.IsZero() {
+			c.table.swept = c.swept
+		}
+		for id, row := range c.rows {
+			s.watch.set(c.table, id, row)
+		}
 		for _, id := range c.expired {
-			delete(c.table.window, id)
+			s.watch.remove(c.table, id)
+		}
+		if c.whole {
+			delete(s.watch.untraced, c.table)
 		}
 	}
 	s.a.messages += int64(b.messages)
@@ -501,15 +542,15 @@ func (s *shard) recreate(ctx context.Context, b *batch) error {
 		e := s.a.c.event(record.EventDatabaseRecreated, record.SeverityDegraded)
 		e.Account, e.Client, e.Conversation = s.a.party(), s.a.client(), s.conversation(t)
 		e.Detail = map[string]string{"file": s.file, "table": t.Name, "captured_to": strconv.FormatInt(t.cursor, 10)}
-		cursors := []spool.Cursor{{Key: tableKey(s.id, t.Hash), Value: encodeID(0)}}
+		cursors := []spool.Cursor{{Key: tableKey(s.id, t.Key), Value: encodeID(0)}}
 		for id := range t.window {
-			cursors = append(cursors, spool.Cursor{Key: windowKey(s.id, t.Hash, id)})
+			cursors = append(cursors, spool.Cursor{Key: windowKey(s.id, t.Key, id)})
 		}
 		if err := s.a.c.emit(ctx, []*record.Record{e}, cursors...); err != nil {
 			return err
 		}
 		t.cursor = 0
-		clear(t.window)
+		s.watch.drop(t)
 	}
 	return nil // the mark has not moved, so the next pass reads the tables
 }

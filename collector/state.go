@@ -85,7 +85,7 @@ func stateOf(err error) State {
 
 // DatabaseStatus is one database of an account.
 type DatabaseStatus struct {
-	File   string    `json:"file"` // relative to db_storage, forward slashes
+	File   string    `json:"file"` // relative to the folder of databases, forward slashes
 	State  State     `json:"state"`
 	Since  time.Time `json:"since"`
 	Detail string    `json:"detail,omitempty"` // cause, without content or keys

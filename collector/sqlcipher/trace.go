@@ -23,3 +23,13 @@ func (v *View) Traced() []uint32 {
 // through a table's rows in the order of their ids, with nothing else running, since
 // the trace began: the last leaf that was read. It is 0 before the first.
 func (v *View) Leaf() uint32 { return v.conn.file.leaf }
+
+// Inner returns the pages above leaves, of tables, that SQLite has read since the trace
+// began or since the last call of Inner. They are written when rows move between
+// leaves. It is nil without a trace.
+func (v *View) Inner() []uint32 {
+	f := v.conn.file
+	pages := f.inner
+	f.inner = nil
+	return pages
+}

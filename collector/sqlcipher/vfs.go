@@ -74,7 +74,8 @@ type pageFile struct {
 
 	tracing bool
 	trace   []uint32
-	leaf    uint32 // the last table leaf read while tracing
+	leaf    uint32   // the last table leaf read while tracing
+	inner   []uint32 // pages above leaves read while tracing
 }
 
 // Offsets in page 1.
@@ -131,15 +132,18 @@ func (f *pageFile) bind(s *snapshot, changed bool) error {
 
 func (f *pageFile) unbind() {
 	f.snap = nil
-	f.tracing, f.trace = false, nil
+	f.tracing, f.trace, f.inner = false, nil, nil
 }
 
-// ReadAt serves whole pages, and pieces of one page, of the bound snapshot.
-// tableLeaf is the first byte of a page that holds rows of a table (SQLite file
-// format). An overflow page begins with the number of the next one, so its first byte
-// is as large only in a database of hundreds of gigabytes.
-const tableLeaf = 0x0d
+// The first byte of a page that holds rows of a table, and of one above such pages
+// (SQLite file format). An overflow page begins with the number of the next one, so its
+// first byte is as large only in a database of hundreds of gigabytes.
+const (
+	tableLeaf  = 0x0d
+	tableInner = 0x05
+)
 
+// ReadAt serves whole pages, and pieces of one page, of the bound snapshot.
 func (f *pageFile) ReadAt(p []byte, off int64) (int, error) {
 	if f.snap == nil {
 		return 0, sqlite3.IOERR_READ
@@ -166,8 +170,13 @@ func (f *pageFile) ReadAt(p []byte, off int64) (int, error) {
 		clear(buf) // ciphertext, or another state's text
 		return 0, sqlite3.IOERR_DATA
 	}
-	if f.tracing && buf[0] == tableLeaf {
-		f.leaf = uint32(page)
+	if f.tracing {
+		switch buf[0] {
+		case tableLeaf:
+			f.leaf = uint32(page)
+		case tableInner:
+			f.inner = append(f.inner, uint32(page))
+		}
 	}
 	if len(p) < int(size) {
 		copy(p, buf[within:])

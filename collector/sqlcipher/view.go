@@ -127,10 +127,10 @@ func (v *View) ChangedSince(mark Mark) (pages map[uint32]struct{}, known bool) {
 func (v *View) Trace() (stop func() []uint32) {
 	f := v.conn.file
 	_ = v.conn.sql.ReleaseMemory() // cannot fail but for misuse
-	f.tracing, f.trace, f.leaf = true, []uint32{1}, 0
+	f.tracing, f.trace, f.leaf, f.inner = true, []uint32{1}, 0, nil
 	return func() []uint32 {
 		pages := f.trace
-		f.tracing, f.trace = false, nil
+		f.tracing, f.trace, f.inner = false, nil, nil
 		slices.Sort(pages)
 		return slices.Compact(pages)
 	}

@@ -11,63 +11,49 @@ import (
 // alias. A username without any of these maps to "".
 type Contacts map[string]string
 
-// ReadContacts reads the people and rooms of contact.db. Tables that are absent are
-// skipped.
-func ReadContacts(v *sqlcipher.View) (Contacts, error) {
+// ReadContacts reads the people and rooms of one of the schema's Contacts. Tables that
+// are absent are skipped.
+func (s *Schema) ReadContacts(v *sqlcipher.View) (Contacts, error) {
+	return readUsernames(v, s.people)
+}
+
+// ReadSessions reads the usernames of one of the schema's Sessions, so that the tables
+// of conversations with people who are no contacts can be resolved.
+func (s *Schema) ReadSessions(v *sqlcipher.View) (Contacts, error) {
+	return readUsernames(v, s.sessions)
+}
+
+func readUsernames(v *sqlcipher.View, queries []nameQuery) (Contacts, error) {
 	out := Contacts{}
-	for _, table := range []string{"stranger", "contact"} { // contact's entry wins
-		stmt, err := v.Prepare("SELECT username, remark, nick_name, alias FROM " + table)
-		if err != nil {
-			if absent(err) {
-				continue
-			}
-			return nil, fmt.Errorf("read contacts: %w", err)
-		}
-		for stmt.Step() {
-			name := stmt.ColumnText(1)
-			for i := 2; i <= 3 && name == ""; i++ {
-				name = stmt.ColumnText(i)
-			}
-			out[stmt.ColumnText(0)] = name
-		}
-		err = stmt.Err()
-		stmt.Reset()
-		if err != nil {
-			return nil, fmt.Errorf("read contacts: %w", err)
+	for _, q := range queries {
+		if err := q.read(v, out); err != nil {
+			return nil, fmt.Errorf("read %s: %w", q.table, err)
 		}
 	}
-	return out, readUsernames(v, "SELECT username FROM chat_room", out)
+	return out, nil
 }
 
-// ReadSessions adds the usernames of session.db to known, so that the tables of
-// conversations with people who are no contacts can be resolved.
-func ReadSessions(v *sqlcipher.View, known Contacts) error {
-	if err := readUsernames(v, "SELECT username FROM SessionTable", known); err != nil {
-		return err
-	}
-	return readUsernames(v, "SELECT username FROM SessionDeleteTable", known)
-}
-
-func readUsernames(v *sqlcipher.View, sql string, known Contacts) error {
-	stmt, err := v.Prepare(sql)
+// read adds a table's usernames; one with names replaces what was there.
+func (q *nameQuery) read(v *sqlcipher.View, out Contacts) error {
+	columns := strings.Join(append([]string{q.username}, q.names...), ", ")
+	stmt, err := v.Prepare("SELECT " + columns + " FROM " + q.table)
 	if err != nil {
 		if absent(err) {
 			return nil
 		}
-		return fmt.Errorf("read usernames: %w", err)
+		return err
 	}
 	defer stmt.Reset()
 	for stmt.Step() {
-		if u := stmt.ColumnText(0); u != "" {
-			if _, ok := known[u]; !ok {
-				known[u] = ""
-			}
+		username, name := stmt.ColumnText(0), ""
+		for i := 1; i <= len(q.names) && name == ""; i++ {
+			name = stmt.ColumnText(i)
+		}
+		if _, ok := out[username]; username != "" && (!ok || len(q.names) > 0) {
+			out[username] = name
 		}
 	}
-	if err := stmt.Err(); err != nil {
-		return fmt.Errorf("read usernames: %w", err)
-	}
-	return nil
+	return stmt.Err()
 }
 
 // absent reports a table or column that this client does not have.

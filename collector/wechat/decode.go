@@ -17,23 +17,24 @@ import (
 	"tidemark/record"
 )
 
-// Base types of a row, the low half of local_type; see docs/coverage.md.
+// Base types of a row; see docs/coverage.md.
 const (
 	baseText    = 1
 	baseSystem  = 10000
 	baseControl = 10002
 )
 
-// Rows decodes the rows of one conversation table in one shard. It is used by one
-// goroutine and reuses its memory, and aliases the row's: what Decode fills is good
-// until the next call, or until the row's values are gone.
+// Rows decodes the rows of one table. It is used by one goroutine and reuses its
+// memory, and aliases the row's: what Decode fills is good until the next call, or
+// until the row's values are gone.
 type Rows struct {
-	Owner        string // the account's username
-	Conversation *record.Conversation
+	Schema       *Schema
+	Owner        string               // the account's username
+	Conversation *record.Conversation // of the row to decode; see Talker
 	Names        Names
 	Name         func(username string) string // the name shown for a username, "" when not known
 
-	at      [len(decoded)]int // where the decoded columns stand in rows of width columns
+	at      [columnCount]int // where the decoded columns stand in rows of width columns
 	width   int
 	senders map[string]*record.Sender
 	native  record.Native
@@ -47,17 +48,21 @@ const (
 	colLocalID = iota
 	colServerID
 	colType
+	colSubtype
 	colOrder
 	colSender
 	colCreated
 	colContent
-	colMarker
+	colMarker    // how the content is compressed
+	colTalker    // whose conversation it is
+	colTalkerID  // the same, by the database's names
+	colSource    // where a message comes from and whom it mentions
+	colPacked    // of 4.x: what the client knows of a row's media; of Windows 3.x: the body of app messages
+	colExtra     // of Windows 3.x: a room's sender, paths of media
+	colDisplay   // the text of what has none of its own
+	colVoiceText // the transcript of a voice
+	columnCount
 )
-
-var decoded = [...]string{
-	colLocalID: "local_id", colServerID: "server_id", colType: "local_type", colOrder: "sort_seq",
-	colSender: "real_sender_id", colCreated: "create_time", colContent: "message_content", colMarker: "WCDB_CT_message_content",
-}
 
 // find learns where the columns stand; the rows of one Rows are all of one table.
 func (d *Rows) find(row record.Row) {
@@ -65,7 +70,7 @@ func (d *Rows) find(row record.Row) {
 		return
 	}
 	d.width = len(row)
-	for c, name := range decoded {
+	for c, name := range d.Schema.columns {
 		d.at[c] = slices.IndexFunc(row, func(col record.Column) bool { return col.Name == name })
 	}
 }
@@ -75,6 +80,33 @@ func (d *Rows) int(row record.Row, column int) int64 {
 		return row[i].Value.Int
 	}
 	return 0
+}
+
+func (d *Rows) value(row record.Row, column int) record.Value {
+	if i := d.at[column]; i >= 0 {
+		return row[i].Value
+	}
+	return record.Value{}
+}
+
+// LocalID is the row's id in its table.
+func (d *Rows) LocalID(row record.Row) int64 {
+	d.find(row)
+	return d.int(row, colLocalID)
+}
+
+// Talker is the username of the conversation that a row of a table of many names, or
+// what stands for it when that is not known.
+func (d *Rows) Talker(row record.Row) string {
+	d.find(row)
+	if talker := d.value(row, colTalker); len(talker.Bytes) > 0 {
+		return string(talker.Bytes)
+	}
+	id := d.int(row, colTalkerID)
+	if username := d.Names[id]; username != "" {
+		return username
+	}
+	return UnresolvedTalker + strconv.FormatInt(id, 10)
 }
 
 // Message is what Decode found out beyond the record's own fields.
@@ -99,15 +131,7 @@ func (d *Rows) Decode(row record.Row, r *record.Record) Message {
 		r.Order = d.format(row[i].Value.Int)
 	}
 	m.LocalID, m.ServerID, m.Created = d.int(row, colLocalID), d.int(row, colServerID), d.int(row, colCreated)
-	localType, sender := d.int(row, colType), d.int(row, colSender)
-	var content, marker record.Value
-	if i := d.at[colContent]; i >= 0 {
-		content = row[i].Value
-	}
-	if i := d.at[colMarker]; i >= 0 {
-		marker = row[i].Value
-	}
-	d.native = record.Native{Type: localType & 0xffffffff, Subtype: localType >> 32}
+	d.native = d.Schema.native(d, row)
 	r.Native = &d.native
 	r.Conversation = d.Conversation
 	r.LocalID = d.format(m.LocalID)
@@ -117,13 +141,13 @@ func (d *Rows) Decode(row record.Row, r *record.Record) Message {
 	if m.Created > 0 {
 		r.SentAt = time.Unix(m.Created, 0).UTC()
 	}
-	r.Decoder = Decoder
+	r.Decoder = d.Schema.Decoder
 
-	username := d.Names[sender]
-	body, err := d.decompress(content, marker)
+	body, err := d.Schema.content(d, row)
 	m.Content = body
+	username, rest := d.Schema.sender(d, row, body)
 	if err == nil {
-		username, body = d.splitSender(username, body)
+		body = rest
 	}
 	if username != "" {
 		r.Sender = d.sender(username)
@@ -179,32 +203,6 @@ func messageType(base int64, body []byte) string {
 	default:
 		return record.TypeUnknown
 	}
-}
-
-// splitSender takes the "username:\n" off a room's row that somebody else sent. Own
-// rows and a user's own "note:\n" keep their first line: the prefix counts only when
-// it is the sender that the row names, or the row names none and it is a username
-// of this shard.
-func (d *Rows) splitSender(sender string, body []byte) (string, []byte) {
-	if d.Conversation.Kind != "room" || sender == d.Owner && sender != "" {
-		return sender, body
-	}
-	prefix, rest, ok := bytes.Cut(body, []byte(":\n"))
-	if !ok || len(prefix) == 0 || len(prefix) > 128 {
-		return sender, body
-	}
-	if sender != "" {
-		if string(prefix) == sender {
-			return sender, rest
-		}
-		return sender, body
-	}
-	for _, known := range d.Names {
-		if known == string(prefix) {
-			return known, rest
-		}
-	}
-	return sender, body
 }
 
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}

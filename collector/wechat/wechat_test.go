@@ -63,7 +63,7 @@ func rows(room bool) *Rows {
 		c = &record.Conversation{ID: "1@chatroom", Kind: "room"}
 	}
 	return &Rows{
-		Owner: "wxid_me", Conversation: c, Names: Names{1: "wxid_me", 2: "wxid_peer", 3: "note"},
+		Schema: v4, Owner: "wxid_me", Conversation: c, Names: Names{1: "wxid_me", 2: "wxid_peer", 3: "note"},
 		Name: func(u string) string { return map[string]string{"wxid_peer": "Peer"}[u] },
 	}
 }
@@ -130,11 +130,11 @@ func TestColumns(t *testing.T) {
 	if m.LocalID != 3 || r.ServerID != "" || r.Order != "" || !r.SentAt.IsZero() || r.Sender != nil {
 		t.Errorf("%+v", r)
 	}
-	odd := (&Table{Columns: []string{"local_id", "server_id", "local_type", "sort_seq", "real_sender_id", "create_time", "message_content", "new_column"}}).Unfamiliar()
+	odd := (&Table{schema: v4, Columns: []string{"local_id", "server_id", "local_type", "sort_seq", "real_sender_id", "create_time", "message_content", "source", "packed_info_data", "new_column"}}).Unfamiliar()
 	if strings.Join(odd, " ") != "-WCDB_CT_message_content +new_column" {
 		t.Errorf("unfamiliar: %v", odd)
 	}
-	if (&Table{Columns: []string{"id"}}).Usable() {
+	if (&Table{schema: v4, Columns: []string{"id"}}).Usable() {
 		t.Error("a table without local_id is taken for one of ours")
 	}
 }
