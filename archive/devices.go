@@ -123,7 +123,7 @@ type openStates struct{ open []OpenState }
 // occurrences are events that tell what happened once, not a state that lasts.
 var occurrences = []string{
 	record.EventStarted, record.EventStopped, record.EventAccountFound, record.EventRecovered,
-	record.EventDatabaseReplaced, record.EventDatabaseRecreated,
+	record.EventDatabaseReplaced, record.EventDatabaseRecreated, record.EventCounts, record.EventScopeChanged,
 }
 
 func (s *openStates) event(line []byte) {

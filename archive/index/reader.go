@@ -61,7 +61,7 @@ type Query struct {
 	ByConversation bool
 }
 
-func (q *Query) where() (string, []any) {
+func (q Query) where() (string, []any) {
 	terms, args := []string{"1"}, []any(nil)
 	add := func(term string, arg any) {
 		terms = append(terms, term)

@@ -10,12 +10,13 @@
 //	tidemark-archive devices --dir DIR                 devices and their state
 //	tidemark-archive revoke --dir DIR DEVICE           ends a device's right to deliver
 //	tidemark-archive verify --dir DIR                  re-checks everything
+//	tidemark-archive completeness --dir DIR            counts of devices against what arrived
 //	tidemark-archive version
 //
 // TIDEMARK_ARCHIVE_DIR stands in for --dir. What a command gives is on standard
 // output, alone; hints, logs and errors are on standard error.
 //
-// Exit codes: 0 done; 1 it failed, or verify found a fault; 2 the command line is
+// Exit codes: 0 done; 1 it failed, or verify or completeness found something; 2 the command line is
 // wrong.
 package main
 
@@ -123,7 +124,7 @@ func root() *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	cmd.AddCommand(initCommand(), serveCommand(), tokenCommand(), recordsCommand(), mediaCommand(), devicesCommand(),
-		revokeCommand(), verifyCommand(), versionCommand())
+		revokeCommand(), verifyCommand(), completenessCommand(), versionCommand())
 	return cmd
 }
 

@@ -24,7 +24,8 @@ func verifyCommand() *cobra.Command {
 		Short: "Re-check every batch, chain, signature, receipt, log entry and record",
 		Long: "Re-checks everything that is stored, and exits 1 when anything is missing, altered or\n" +
 			"out of order: one line for each fault. Works while serve runs. Compare the ARCHIVEKEY that\n" +
-			"it prints with the one that agents were given.",
+			"it prints with the one that agents were given. It checks what was delivered; whether devices\n" +
+			"captured and delivered everything is for tidemark-archive completeness to say.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := folder(cmd)
 			if err != nil {
