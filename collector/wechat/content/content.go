@@ -51,6 +51,7 @@ type Input struct {
 	Source    []byte // msgsource XML
 	Packed    []byte // packed_info_data
 	Voice     string // a transcript that stands in a column of its own
+	Owner     string // the account's username, for notices that say "you"; may be ""
 
 	// MessageID is the id of the record of another message of the same conversation; nil
 	// leaves such references without.

@@ -36,6 +36,7 @@ var names = map[string]string{"wxid_a": "甲", "wxid_b": "乙"}
 // they are made of.
 func decode(in content.Input) *content.Result {
 	in.MessageID = func(id string) string { return "m_" + id }
+	in.Owner = "wxid_me"
 	in.Name = func(username string) string { return names[username] }
 	var out content.Result
 	content.Decode(&in, &out)
@@ -131,7 +132,7 @@ func TestAppTypes(t *testing.T) {
 		"channel live":     {63, finder("finderLive"), channel("live")},
 		"channel live 88":  {88, finder("finderLive"), channel("live")},
 		"group chain":      {53, `<title>#chain&#10;1. A</title><extinfo><solitaire>x</solitaire><n>2</n></extinfo>`, `{"type":"groupchain","text":"#chain\n1. A","groupchain":{"title":"#chain\n1. A","text":"x\n2"}}`},
-		"pat":              {62, `<title>x</title><patMsg><chatUser>1@chatroom</chatUser><records><recordNum>1</recordNum><record><fromUser>wxid_a</fromUser><pattedUser>wxid_z</pattedUser><template>"${wxid_a}" tickled "${wxid_z}"</template></record></records></patMsg>`, `{"type":"pat","text":"\"甲\" tickled \"wxid_z\"","pat":{"from":"wxid_a","to":"wxid_z","text":"\"甲\" tickled \"wxid_z\""}}`},
+		"pat":              {62, `<title>x</title><patMsg><chatUser>1@chatroom</chatUser><records><recordNum>1</recordNum><record><fromUser>wxid_a</fromUser><pattedUser>wxid_z</pattedUser><templete>"${wxid_a}" tickled "${wxid_z}"</templete></record></records></patMsg>`, `{"type":"pat","text":"\"甲\" tickled \"wxid_z\"","pat":{"from":"wxid_a","to":"wxid_z","text":"\"甲\" tickled \"wxid_z\""}}`},
 		"pat, patinfo":     {62, `<patinfo><fromusername>wxid_a</fromusername><pattedusername>wxid_b</pattedusername><template>${wxid_a} → ${wxid_b}</template></patinfo>`, `{"type":"pat","text":"甲 → 乙","pat":{"from":"wxid_a","to":"wxid_b","text":"甲 → 乙"}}`},
 		"announcement":     {87, `<title>Group notice</title><des>d</des><textannouncement>Meeting at nine</textannouncement>`, `{"type":"announcement","text":"Meeting at nine","announcement":{"text":"Meeting at nine"}}`},
 		"announcement des": {87, `<des>d</des>`, `{"type":"announcement","text":"d","announcement":{"text":"d"}}`},
@@ -216,6 +217,13 @@ func TestSystem(t *testing.T) {
 			`{"type":"join","text":"\"乙\" joined by the code of \"甲\"","membership":{"members":[{"id":"wxid_b","name":"乙"}],"by":{"id":"wxid_a","name":"甲"}}}`},
 		"removed": {10002, 0, template(`You removed "$kickoutname$" $revoke$`, link("kickoutname", "wxid_b")+`<link name="revoke" type="link_revoke"><title>Undo</title></link>`),
 			`{"type":"leave","text":"You removed \"乙\" Undo","membership":{"members":[{"id":"wxid_b","name":"乙"}]}}`},
+		"removed the owner": {10000, 0, template(`You were removed by "$identity$"`, link("identity", "wxid_a")),
+			`{"type":"leave","text":"You were removed by \"甲\"","membership":{"members":[{"id":"wxid_me"}],"by":{"id":"wxid_a","name":"甲"}}}`},
+		"invited the owner": {10000, 0, template(`"$username$" invited you. There are: $others$`, link("username", "wxid_a")+link("others", "wxid_b")),
+			`{"type":"join","text":"\"甲\" invited you. There are: 乙","membership":{"members":[{"id":"wxid_me"}],"by":{"id":"wxid_a","name":"甲"}}}`},
+		"left": {10000, 0, template(`"$username$" left the group chat`, link("username", "wxid_b")),
+			`{"type":"leave","text":"\"乙\" left the group chat","membership":{"members":[{"id":"wxid_b","name":"乙"}]}}`},
+		"renamed":            {10000, 0, template(`"$username$" renamed the group`, link("username", "wxid_b")), `{"type":"system","text":"\"乙\" renamed the group","notice":{"kind":"sysmsgtemplate"}}`},
 		"template of others": {10002, 0, template(`"$remark$" is your friend. $none$`, link("remark", "wxid_b")), `{"type":"system","text":"\"乙\" is your friend. $none$","notice":{"kind":"sysmsgtemplate"}}`},
 		"undoable": {10000, 0, `<sysmsg type="delchatroommember"><delchatroommember><plain><![CDATA[You invited 乙]]></plain><link><scene>invite</scene><text>Undo</text><memberlist><username>wxid_b</username></memberlist></link></delchatroommember></sysmsg>`,
 			`{"type":"join","text":"You invited 乙","membership":{"members":[{"id":"wxid_b","name":"乙"}]}}`},

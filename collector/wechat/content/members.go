@@ -7,17 +7,23 @@ import (
 	"tidemark/record"
 )
 
-// slots are the names of a template's parts that say who joined or left a room, and by
-// whom. The template itself is a sentence in the user's language. That sysmsgtemplate
-// is of this form is [B]; the names stand in public examples of other programs [C].
-var slots = []struct {
-	members, by string
-	change      string
-}{
-	{"kickoutname", "username", record.TypeLeave},
-	{"names", "username", record.TypeJoin},
-	{"adder", "from", record.TypeJoin},
+// owner stands in slots for the account's owner, whom a template calls "you".
+const owner = ""
+
+// slots are the places of a template that tell what happened, in whom they name: who
+// joined or left the room, and by whom. The template itself is a sentence in the user's
+// language. That sysmsgtemplate is of this form is [B]; the names stand in public
+// examples of other programs [C].
+var slots = []struct{ tells, members, by, change string }{
+	{"kickoutname", "kickoutname", "username", record.TypeLeave},
+	{"names", "names", "username", record.TypeJoin},
+	{"adder", "adder", "from", record.TypeJoin},
+	{"identity", owner, "identity", record.TypeLeave}, // who removed the owner
+	{"others", owner, "username", record.TypeJoin},    // who else is in the room that the owner was invited to
 }
+
+// leaving is the wording of one who left of themselves, which no slot tells [I].
+var leaving = regexp.MustCompile(`退出了?群聊|left the group`)
 
 var slot = regexp.MustCompile(`\$[A-Za-z0-9_]+\$`)
 
@@ -33,7 +39,8 @@ func (d *decoder) template(sys *node) {
 			}
 		}
 	}
-	shown := slot.ReplaceAllStringFunc(sys.find("template").value(), func(s string) string {
+	sentence := sys.find("template").value()
+	shown := slot.ReplaceAllStringFunc(sentence, func(s string) string {
 		link := links[strings.Trim(s, "$")]
 		if link == nil {
 			return s
@@ -49,16 +56,29 @@ func (d *decoder) template(sys *node) {
 	})
 	d.out.show(first(shown, sys.find("plain").value()))
 	for _, s := range slots {
-		if members := d.people(links[s.members]); len(members) > 0 {
-			d.out.Type = s.change
-			m := &record.Membership{Members: members}
-			if by := d.people(links[s.by]); len(by) > 0 {
-				m.By = &by[0]
-			}
-			d.out.Body = &record.Body{Membership: m}
-			return
+		if len(d.people(links[s.tells])) == 0 {
+			continue
 		}
+		members := d.people(links[s.members])
+		if s.members == owner && d.in.Owner != "" {
+			members = []record.Party{*d.party(d.in.Owner, "")}
+		}
+		d.change(s.change, members, d.people(links[s.by]))
+		return
 	}
+	if who := d.people(links["username"]); len(who) > 0 && leaving.MatchString(sentence) {
+		d.change(record.TypeLeave, who, nil)
+	}
+}
+
+// change makes the message one of people who joined or left.
+func (d *decoder) change(what string, members, by []record.Party) {
+	m := &record.Membership{Members: members}
+	if len(by) > 0 {
+		m.By = &by[0]
+	}
+	d.out.Type = what
+	d.out.Body = &record.Body{Membership: m}
 }
 
 // removable reads delchatroommember, the line "you invited …, undo" with the people whom
@@ -72,8 +92,7 @@ func (d *decoder) removable(n *node) {
 	if len(members) == 0 || link.get("scene") == "" {
 		return
 	}
-	d.out.Type = record.TypeJoin
-	d.out.Body = &record.Body{Membership: &record.Membership{Members: members}}
+	d.change(record.TypeJoin, members, nil)
 }
 
 // people are those in a link's memberlist: members with username and nickname, or bare

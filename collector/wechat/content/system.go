@@ -103,7 +103,7 @@ func (d *decoder) pat(n *node) {
 		return
 	}
 	p := &record.Pat{From: n.get("fromusername", "fromuser"), To: n.get("pattedusername", "patteduser")}
-	p.Text = d.names(n.child("template").value())
+	p.Text = d.names(first(n.child("template").value(), n.child("templete").value())) // both spellings occur
 	d.out.Body = &record.Body{Pat: p}
 	d.out.show(p.Text)
 }
