@@ -131,12 +131,14 @@ func (c *composer) documents() {
 		it.Expect = body("file", "name", d.Name, "extension", ext, "bytes", a.Size, "md5", a.MD5)
 		return it
 	}
-	c.add(document("file", 6, media.Document{Name: "合同 v2 (final) & annex.pdf"}))
-	c.add(document("file/docx", 6, media.Document{Name: "Draft.docx"}))
-	c.add(document("file/clash", 6, media.Document{Name: "Draft.docx", Clash: true}))
-	c.add(document("file/late", 6, media.Document{Name: "数据.bin", Have: media.Late, Delay: 3 * time.Second}))
-	c.add(document("file/never", 6, media.Document{Name: "never.pdf", Have: media.Nothing}))
-	own := document("file/transferring", 74, media.Document{Name: "上传中.pdf"})
+	// The folder is all conversations': names must differ between those of an account.
+	n := c.hex(6)
+	c.add(document("file", 6, media.Document{Name: "合同 " + n + " (final) & annex.pdf"}))
+	c.add(document("file/docx", 6, media.Document{Name: "Draft " + n + ".docx"}))
+	c.add(document("file/clash", 6, media.Document{Name: "Draft " + n + ".docx", Clash: true}))
+	c.add(document("file/late", 6, media.Document{Name: "数据 " + n + ".bin", Have: media.Late, Delay: 3 * time.Second}))
+	c.add(document("file/never", 6, media.Document{Name: "never " + n + ".pdf", Have: media.Nothing}))
+	own := document("file/transferring", 74, media.Document{Name: "上传中 " + n + ".pdf"})
 	own.Sender = c.Owner.Username
 	own.Expect["file"].(map[string]any)["transferring"] = true
 	c.add(own)

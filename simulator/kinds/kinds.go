@@ -64,9 +64,9 @@ type Item struct {
 	Transcript string `json:"transcript"` // what a voice message says, where the client made it: msgVoiceText in M3; Packed has it in 4.x
 	Packed     []byte `json:"packed"`     // 4.x: packed_info_data; nil for none
 
-	Media []media.File  `json:"media"`
-	Rows  []media.Row   `json:"-"` // of index databases
-	Extra []media.Extra `json:"-"` // W3: BytesExtra beside kinds 1 and 7
+	Media []media.File  `json:"media"` // see Numbered
+	Rows  []media.Row   `json:"-"`     // of index databases, see Numbered
+	Extra []media.Extra `json:"-"`     // W3: BytesExtra beside kinds 1 and 7
 
 	Text     string         `json:"text"`     // the text that the record must have; "" when not promised
 	Mentions []string       `json:"mentions"` // usernames
@@ -115,6 +115,13 @@ func (c *composer) item(name, typ string, base, sub int64) *Item {
 		it.Sub = 0
 	}
 	c.at = c.at.Add(time.Second)
+	return it
+}
+
+// Numbered is the message with its row's local id in the names of its files and in its
+// index rows. It must be called before either is written.
+func (it Item) Numbered(local int64) Item {
+	it.Media, it.Rows = media.Numbered(it.Media, it.Rows, local)
 	return it
 }
 

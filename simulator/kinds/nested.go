@@ -143,12 +143,15 @@ func (c *composer) quotes() {
 		{"text/room", "quote/text in room", "text", "好的,我来跟进", "", c.Members[0]},
 		{"image", "quote/image", "image", "这张图清楚吗?", "", c.Peer},
 		{"link", "quote/link", "link", "already read it", "Q4 航运市场观察 <Review>", c.Peer},
-		{"file", "quote/file", "file", "第三页有误", "合同 v2 (final) & annex.pdf", c.Peer},
+		{"file", "quote/file", "file", "第三页有误", "", c.Peer},
 	} {
 		it := c.named(q.quoted)
 		shown := q.shown
-		if q.typ == "text" {
+		switch q.typ {
+		case "text":
 			shown = it.Content
+		case "file":
+			shown = it.Expect["file"].(map[string]any)["name"].(string)
 		}
 		quote(q.name, q.text, q.typ, it.Base, it.Content, shown, q.of, it.Conversation, it.ServerID)
 	}

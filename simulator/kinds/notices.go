@@ -64,7 +64,8 @@ func parties(people ...Person) (list []any) {
 	return list
 }
 
-// rooms are the comings and goings of members.
+// rooms are the comings and goings of members. Some have no type: only the words of the
+// sentence tell what happened, and they are in the user's language.
 func (c *composer) rooms() {
 	a, b, d := c.Members[0], c.Members[1], c.Members[2]
 	notice := func(name, typ string, base int64, content, text string, expect map[string]any) {
@@ -80,13 +81,17 @@ func (c *composer) rooms() {
 		`"`+a.Name+`"邀请"`+names+`"加入了群聊`, joined(a, b, d))
 	notice("join/invited en", "join", 10002, c.template("tmpl_type_profile", `"$username$" invited "$names$" to the group chat`, slot{"username", []Person{a}}, slot{"names", []Person{b}}),
 		`"`+a.Name+`" invited "`+b.Name+`" to the group chat`, joined(a, b))
-	notice("join/invited you", "join", 10000, c.template("tmpl_type_profile", `"$username$"邀请你加入了群聊,群聊参与人还有:$others$`, slot{"username", []Person{a}}, slot{"others", []Person{b, d}}), "", nil)
+	notice("join/invited you", "", 10000, c.template("tmpl_type_profile", `"$username$"邀请你加入了群聊,群聊参与人还有:$others$`, slot{"username", []Person{a}}, slot{"others", []Person{b, d}}),
+		`"`+a.Name+`"邀请你加入了群聊,群聊参与人还有:`+names, nil)
 	notice("join/by you", "join", 10000, c.template("tmpl_type_profilewithrevoke", `你邀请"$names$"加入了群聊  $revoke$`, slot{"names", []Person{d}}), "", body("membership", "members", parties(d)))
-	notice("join/qr code", "join", 10000, c.template("tmpl_type_profile", `"$adder$"通过扫描"$from$"分享的二维码加入群聊`, slot{"adder", []Person{d}}, slot{"from", []Person{a}}), "",
+	notice("join/qr code", "join", 10000, c.template("tmpl_type_profile", `"$adder$"通过扫描"$from$"分享的二维码加入群聊`, slot{"adder", []Person{d}}, slot{"from", []Person{a}}),
+		`"`+d.Name+`"通过扫描"`+a.Name+`"分享的二维码加入群聊`,
 		body("membership", "members", parties(d)))
-	notice("leave/kicked by you", "leave", 10000, c.template("tmpl_type_profile", `你将"$kickoutname$"移出了群聊`, slot{"kickoutname", []Person{d}}), "", body("membership", "members", parties(d)))
-	notice("leave/kicked you", "leave", 10000, c.template("tmpl_type_profile", `你被"$identity$"移出群聊`, slot{"identity", []Person{a}}), "", nil)
-	notice("leave/left", "leave", 10000, c.template("tmpl_type_profile", `"$username$"退出了群聊`, slot{"username", []Person{d}}), `"`+d.Name+`"退出了群聊`, body("membership", "members", parties(d)))
+	notice("leave/kicked by you", "leave", 10000, c.template("tmpl_type_profile", `你将"$kickoutname$"移出了群聊`, slot{"kickoutname", []Person{d}}),
+		`你将"`+d.Name+`"移出了群聊`, body("membership", "members", parties(d)))
+	notice("leave/kicked you", "", 10000, c.template("tmpl_type_profile", `你被"$identity$"移出群聊`, slot{"identity", []Person{a}}),
+		`你被"`+a.Name+`"移出群聊`, nil)
+	notice("leave/left", "", 10000, c.template("tmpl_type_profile", `"$username$"退出了群聊`, slot{"username", []Person{d}}), `"`+d.Name+`"退出了群聊`, nil)
 	notice("system/renamed", "system", 10000, c.template("tmpl_type_profile", `"$username$"修改群名为“Q4 出货”`, slot{"username", []Person{a}}), `"`+a.Name+`"修改群名为“Q4 出货”`, nil)
 	if c.Gen == media.W3 {
 		it := c.item("join/8000", "join", 10000, 8000).in(c.Room, Person{Username: c.Room})

@@ -60,7 +60,7 @@ func (m Maker) Image(o Image) Attachment {
 		name := m.stem() + ".dat"
 		dir := "FileStorage/MsgAttach/" + account.Hash(m.Chat)
 		original = file(Original, path.Join(dir, "Image", m.month(), name), o.Format.MIME(), normal, XOR)
-		small = file(Preview, path.Join(dir, "Thumb", m.month(), m.stem()+".dat"), JPEG.MIME(), thumb, XOR)
+		small = file(Preview, path.Join(dir, "Thumb", m.month(), name), JPEG.MIME(), thumb, XOR)
 		if o.Found.by(ByPacked) {
 			m.extra(&a, 3, small.Path)
 			m.extra(&a, 4, original.Path)
@@ -69,9 +69,8 @@ func (m Maker) Image(o Image) Attachment {
 			a.Rows = m.link(images, a.MD5, account.Hash(m.Chat), m.month(), name, a.Size)
 		}
 	case M3:
-		number := m.Rand.IntN(1e6)
 		dir := "Message/MessageTemp/" + account.Hash(m.Chat) + "/Image"
-		at := func(suffix string) string { return fmt.Sprintf("%s/%d_.%s.jpg", dir, number, suffix) }
+		at := func(suffix string) string { return fmt.Sprintf("%s/%s_.%s.jpg", dir, localID, suffix) }
 		original = file(Original, at("pic"), o.Format.MIME(), normal, Plain)
 		small = file(Preview, at("pic_thumb"), JPEG.MIME(), thumb, Plain)
 		if o.HD {

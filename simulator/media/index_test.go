@@ -39,6 +39,7 @@ func newIndex(t *testing.T, g Generation, hardlink int) index {
 func (in index) insert(t *testing.T, rows []Row) {
 	t.Helper()
 	var last int64
+	_, rows = Numbered(nil, rows, 17)
 	for _, r := range rows {
 		db := in[r.Database]
 		if db == nil {
@@ -56,7 +57,7 @@ func (in index) insert(t *testing.T, rows []Row) {
 			case LastID:
 				return last, nil
 			}
-			return int64(17), nil
+			return nil, fmt.Errorf("%T is left", v)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -119,6 +120,11 @@ func TestIndexW3(t *testing.T) {
 		if _, rest, _ := strings.Cut(extra.Value, `\`); extra.Kind != 4 || strings.ReplaceAll(rest, `\`, "/") != p {
 			t.Errorf("%s: BytesExtra leads to %s", kind, extra.Value)
 		}
+		for _, f := range a.Files { // a thumbnail has its picture's name
+			if f.Role == Preview && f.Path != path.Join("FileStorage/MsgAttach", got[0], "Thumb", got[1], got[2]) {
+				t.Errorf("%s: the index does not lead to %s", kind, f.Path)
+			}
+		}
 	}
 	a := m.Voice(3000, 2, All)
 	in.insert(t, a.Rows)
@@ -131,7 +137,11 @@ func TestIndexW3(t *testing.T) {
 func TestIndexM3(t *testing.T) {
 	in, m := newIndex(t, M3, 0), maker(M3, 1)
 	for kind, a := range map[string]Attachment{"image": m.Image(Image{HD: true}), "video": m.Video(Video{}), "file": m.Document(Document{Name: "a.pdf"})} {
+		a.Files, a.Rows = Numbered(a.Files, a.Rows, 17)
 		in.insert(t, a.Rows)
+		if p := original(a).Path; kind != "file" && !strings.HasPrefix(path.Base(p), "17_") {
+			t.Errorf("%s: %s is not numbered by the row", kind, p)
+		}
 		got := in.row(t, account.M3LinkFile, `SELECT relativePath, fileName, mediaSize FROM HlinkMediaRecord JOIN HlinkMediaDetail USING(inodeNumber) WHERE mediaMd5 = ?`, a.MD5)
 		if f := original(a); f.Path != path.Join("Message/MessageTemp", got[0], got[1]) || fmt.Sprint(f.Size) != got[2] {
 			t.Errorf("%s: the index leads to %v, the file is %s", kind, got, f.Path)

@@ -23,7 +23,7 @@ func (m Maker) Voice(ms, pieces int, have Have) Attachment {
 		a.Rows = []Row{{fmt.Sprintf("Multi/MediaMSG%d.db", m.Shard), "Media", map[string]any{
 			"Key": fmt.Sprint(m.Server), "Reserved0": m.Server, "Buf": b}}}
 	case M3:
-		f.Path = fmt.Sprintf("Message/MessageTemp/%s/Audio/%d.aud.silk", account.Hash(m.Chat), m.Rand.IntN(1e6))
+		f.Path = fmt.Sprintf("Message/MessageTemp/%s/Audio/%s.aud.silk", account.Hash(m.Chat), localID)
 	default:
 		pieces = max(1, pieces)
 		for i := range pieces {
@@ -69,8 +69,7 @@ func (m Maker) Video(o Video) Attachment {
 		}
 	case M3:
 		dir := path.Join("Message/MessageTemp", account.Hash(m.Chat), "Video")
-		number := m.Rand.IntN(1e6)
-		f.Path, coverPath = fmt.Sprintf("%s/%d_.mp4", dir, number), fmt.Sprintf("%s/%d_.video_thumb.jpg", dir, number)
+		f.Path, coverPath = fmt.Sprintf("%s/%s_.mp4", dir, localID), fmt.Sprintf("%s/%s_.video_thumb.jpg", dir, localID)
 		a.Rows = m.link(videos, a.MD5, account.Hash(m.Chat), "Video", path.Base(f.Path), o.Size)
 	default:
 		f.Path = path.Join("msg/video", m.month(), stem+".mp4")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tidemark/simulator/account"
@@ -13,7 +14,7 @@ import (
 // account's databases: db_storage in 4.x, Msg in W3, the account folder in M3.
 //
 // A value is a string, an int64, a []byte, or one of [NameID], [LocalID] and [LastID],
-// which only the writer can know.
+// which only the writer can know. [Numbered] puts the local id in its place.
 type Row struct {
 	Database string
 	Table    string
@@ -29,11 +30,37 @@ type NameID struct {
 // LocalID stands for the local id of the message's row.
 type LocalID struct{}
 
+// localID stands for it in names, which M3 numbers by it.
+const localID = "{local_id}"
+
+// Numbered is the files and rows of a message whose row has that local id: with it in
+// place of every [LocalID], and in the names that depend on it. Nothing may be stored
+// before.
+func Numbered(files []File, rows []Row, local int64) ([]File, []Row) {
+	name := func(s string) string { return strings.ReplaceAll(s, localID, strconv.FormatInt(local, 10)) }
+	files, rows = slices.Clone(files), slices.Clone(rows)
+	for i := range files {
+		files[i].Path = name(files[i].Path)
+	}
+	for i, r := range rows {
+		rows[i].Values = maps.Clone(r.Values)
+		for column, v := range r.Values {
+			switch v := v.(type) {
+			case string:
+				rows[i].Values[column] = name(v)
+			case LocalID:
+				rows[i].Values[column] = local
+			}
+		}
+	}
+	return files, rows
+}
+
 // LastID stands for the row id of the row before this one in the list.
 type LastID struct{}
 
 // Insert gives the statement for r and its arguments in order. resolve turns a
-// [NameID], [LocalID] or [LastID] into what it stands for.
+// [NameID] or [LastID], and a [LocalID] that is still there, into what it stands for.
 func (r Row) Insert(resolve func(any) (any, error)) (string, []any, error) {
 	columns := slices.Sorted(maps.Keys(r.Values))
 	args := make([]any, 0, len(columns))
