@@ -79,7 +79,7 @@ func makeCommand() *cobra.Command {
 func chatCommand() *cobra.Command {
 	var p placing
 	var o chat.ChatOptions
-	var mode string
+	var mode, changes string
 	var after time.Duration
 	var people, rooms int
 	cmd := &cobra.Command{
@@ -93,6 +93,9 @@ func chatCommand() *cobra.Command {
 			}
 			if people < 1 || rooms < 0 || o.Rate < 0 || o.Count < 0 {
 				return errors.New("chat: counts must be positive")
+			}
+			if o.Changes, err = chat.ParseChanges(changes); err != nil {
+				return err
 			}
 			key, err := p.accountKey()
 			if err != nil {
@@ -114,7 +117,7 @@ func chatCommand() *cobra.Command {
 			if err = errors.Join(err, s.close()); err != nil {
 				return err
 			}
-			log.Info("stopped", "messages", stats.Messages, "recalls", stats.Recalls, "server_ids", stats.ServerIDs, "recompressed", stats.Recompressed)
+			log.Info("stopped", "messages", stats.Messages, "recalls", stats.Recalls, "server_ids", stats.ServerIDs, "recompressed", stats.Recompressed, "changes", stats.Changes)
 			return nil
 		},
 	}
@@ -126,6 +129,7 @@ func chatCommand() *cobra.Command {
 	f.Float64Var(&o.Recall, "recall", 0.02, "part of the messages that are recalled")
 	f.DurationVar(&o.RecallAfter, "recall-after", 0, "recall so long after the message (default: 1 to 20 s)")
 	f.Float64Var(&o.Compress, "compress", 0.3, "part of the rows that are compressed, half of them later")
+	f.StringVar(&changes, "changes", "", "what else happens, such as delete,clear=0.01: all, clear, contact, delete, import, recreate, room, shard, status, vanish; each at least once")
 	f.IntVar(&people, "people", 12, "of a new account")
 	f.IntVar(&rooms, "rooms", 4, "of a new account")
 	f.StringVar(&mode, "checkpoint", string(writer.Client), "client, never or truncate")

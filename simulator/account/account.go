@@ -225,6 +225,38 @@ func (a *Account) Shards() []string {
 // NextShard is the path of the shard that would come next; "" when the generation adds none.
 func (a *Account) NextShard() string { return a.layout().shard(len(a.Shards())).path }
 
+// ChangePerson writes another remark or label of a friend.
+func (a *Account) ChangePerson(p Person) error { return a.layout().changePerson(a, p) }
+
+// ChangeRoom writes the members of a room, of which the last has just joined.
+func (a *Account) ChangeRoom(r Room) error { return a.layout().changeRoom(a, r) }
+
+// Recreate makes a database anew, as a client does that repairs it: other salt, same
+// rows, nothing in its WAL. The DB that was open must not be used any more.
+func (a *Account) Recreate(path string) (*writer.DB, error) {
+	old, err := a.DB(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := old.Release(); err != nil {
+		return nil, err
+	}
+	fresh := a.Path(path) + ".repair"
+	if err := old.Export(fresh, a.opts.Keys); err != nil {
+		return nil, err
+	}
+	for _, end := range []string{"-wal", "-shm"} {
+		if err := os.Remove(a.Path(path) + end); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	if err := os.Rename(fresh, a.Path(path)); err != nil {
+		return nil, err
+	}
+	delete(a.open, path)
+	return a.DB(path)
+}
+
 // each calls fn for each row of a query.
 func each(db *writer.DB, fn func(*sql.Rows) error, query string, args ...any) error {
 	rows, err := db.Query(query, args...)

@@ -43,6 +43,8 @@ type layout interface {
 	fill(a *Account, people []Person, rooms []Room, created time.Time) error
 	finish(*Account) error // writes last
 	load(*Account) error   // reads people and rooms
+	changePerson(*Account, Person) error
+	changeRoom(*Account, Room) error
 }
 
 func (p Place) layout() layout {

@@ -143,11 +143,7 @@ func (m3) fill(a *Account, people []Person, rooms []Room, _ time.Time) error {
 			}
 		}
 		for _, room := range rooms {
-			var names []string
-			for _, m := range room.Members {
-				names = append(names, m.Username)
-			}
-			if err := insert(tx, "GroupContact", Person{Username: room.Username, Nick: room.Name, Type: 2}, strings.Join(names, ";"), room.Owner); err != nil {
+			if err := insert(tx, "GroupContact", Person{Username: room.Username, Nick: room.Name, Type: 2}, room.memberList(), room.Owner); err != nil {
 				return err
 			}
 		}
@@ -193,4 +189,28 @@ func (m3) load(a *Account) error {
 		a.Rooms = append(a.Rooms, room)
 		return nil
 	}, `SELECT m_nsUsrName, nickname, m_nsChatRoomAdminList, m_nsChatRoomMemList FROM GroupContact ORDER BY 1`)
+}
+
+// memberList is the members of a room, as GroupContact has them.
+func (room Room) memberList() string {
+	var names []string
+	for _, m := range room.Members {
+		names = append(names, m.Username)
+	}
+	return strings.Join(names, ";")
+}
+
+// changePerson: where this generation keeps labels is not known.
+func (m3) changePerson(a *Account, p Person) error {
+	return a.open[M3ContactFile].Update(func(tx writer.Tx) error {
+		_, err := tx.Exec(`UPDATE WCContact SET m_nsRemark = ? WHERE m_nsUsrName = ?`, p.Remark, p.Username)
+		return err
+	})
+}
+
+func (m3) changeRoom(a *Account, r Room) error {
+	return a.open[M3GroupFile].Update(func(tx writer.Tx) error {
+		_, err := tx.Exec(`UPDATE GroupContact SET m_nsChatRoomMemList = ? WHERE m_nsUsrName = ?`, r.memberList(), r.Username)
+		return err
+	})
 }

@@ -3,8 +3,10 @@ package account
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -15,6 +17,21 @@ type Person struct {
 	Remark   string // "" for most
 	Alias    string // "" for some
 	Type     int    // contact.local_type: 1 friend, 3 known only from a room, 5 a WeCom contact
+	Label    string // the owner's label; "" for most. It is not read back.
+}
+
+// labels are the owner's, by their ids.
+var labels = map[string]int{"客户": 1, "Suppliers": 2}
+
+// Labels lists the labels that a person may have.
+func Labels() []string { return slices.Sorted(maps.Keys(labels)) }
+
+// labelList is the ids of a person's labels.
+func (p Person) labelList() string {
+	if p.Label == "" {
+		return ""
+	}
+	return strconv.Itoa(labels[p.Label])
 }
 
 // Official reports whether the person is an official account.

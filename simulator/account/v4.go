@@ -141,3 +141,30 @@ func (v4) load(a *Account) error {
 		JOIN contact ON contact.username = c.username
 		JOIN chatroom_member m ON m.room_id = c.id JOIN name2id n ON n.rowid = m.member_id ORDER BY c.id, m.member_id`)
 }
+
+func (v4) changePerson(a *Account, p Person) error {
+	return a.open[ContactFile].Update(func(tx writer.Tx) error {
+		for name, id := range labels {
+			if _, err := tx.Exec(`INSERT OR IGNORE INTO contact_label VALUES(?, ?, ?)`, id, name, id); err != nil {
+				return err
+			}
+		}
+		var extra []byte
+		if p.Label != "" {
+			extra = AppendBytes(nil, 30, []byte(p.labelList()))
+		}
+		_, err := tx.Exec(`UPDATE contact SET remark = ?, extra_buffer = ? WHERE username = ?`, p.Remark, extra, p.Username)
+		return err
+	})
+}
+
+func (v4) changeRoom(a *Account, r Room) error {
+	return a.open[ContactFile].Update(func(tx writer.Tx) error {
+		if _, err := tx.Exec(`UPDATE chat_room SET ext_buffer = ? WHERE username = ?`, r.memberBlob(), r.Username); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`INSERT OR IGNORE INTO chatroom_member SELECT r.id, n.rowid FROM chat_room r, name2id n WHERE r.username = ? AND n.username = ?`,
+			r.Username, r.Members[len(r.Members)-1].Username)
+		return err
+	})
+}

@@ -166,12 +166,9 @@ func (w3) fill(a *Account, people []Person, rooms []Room, created time.Time) err
 			if err := add(Person{Username: room.Username, Nick: room.Name, Type: 2}, 1); err != nil {
 				return err
 			}
-			var names, shown []string
-			for _, m := range room.Members {
-				names, shown = append(names, m.Username), append(shown, m.Name)
-			}
+			names, shown := room.lists()
 			if _, err := tx.Exec(`INSERT OR IGNORE INTO ChatRoom(ChatRoomName, UserNameList, DisplayNameList, SelfDisplayName, Reserved2, RoomData) VALUES(?, ?, ?, '', ?, ?)`,
-				room.Username, strings.Join(names, separator), strings.Join(shown, separator), room.Owner, room.memberBlob()); err != nil {
+				room.Username, names, shown, room.Owner, room.memberBlob()); err != nil {
 				return err
 			}
 		}
@@ -226,4 +223,43 @@ func (w3) load(a *Account) error {
 		a.Rooms = append(a.Rooms, room)
 		return nil
 	}, `SELECT ChatRoomName, NickName, r.Reserved2, UserNameList FROM ChatRoom r JOIN Contact ON UserName = ChatRoomName ORDER BY 1`)
+}
+
+// lists are the members and their names in the room, as ChatRoom has them.
+func (room Room) lists() (usernames, shown string) {
+	var us, ns []string
+	for _, m := range room.Members {
+		us, ns = append(us, m.Username), append(ns, m.Name)
+	}
+	return strings.Join(us, separator), strings.Join(ns, separator)
+}
+
+func (w3) changePerson(a *Account, p Person) error {
+	if p.Type == 5 {
+		db, err := a.DB(W3OpenIMNames)
+		if err != nil {
+			return err
+		}
+		return db.Update(func(tx writer.Tx) error {
+			_, err := tx.Exec(`UPDATE OpenIMContact SET Remark = ? WHERE UserName = ?`, p.Remark, p.Username)
+			return err
+		})
+	}
+	return a.open[W3ContactFile].Update(func(tx writer.Tx) error {
+		for name, id := range labels {
+			if _, err := tx.Exec(`INSERT OR IGNORE INTO ContactLabel VALUES(?, ?)`, id, name); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(`UPDATE Contact SET Remark = ?, LabelIDList = ? WHERE UserName = ?`, p.Remark, p.labelList(), p.Username)
+		return err
+	})
+}
+
+func (w3) changeRoom(a *Account, r Room) error {
+	return a.open[W3ContactFile].Update(func(tx writer.Tx) error {
+		names, shown := r.lists()
+		_, err := tx.Exec(`UPDATE ChatRoom SET UserNameList = ?, DisplayNameList = ?, RoomData = ? WHERE ChatRoomName = ?`, names, shown, r.memberBlob(), r.Username)
+		return err
+	})
 }

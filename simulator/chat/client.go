@@ -56,7 +56,9 @@ func New(acct *account.Account, log *oracle.Log, undecided []oracle.Change) (*Cl
 		acct: acct, form: formOf(acct.Generation), log: log, shards: map[string]*shard{}, zstd: enc, unzstd: dec, packedInfo: account.PackedInfo(),
 		nicks: map[string]string{}, sessions: map[*conversation]*message{},
 	}
-	c.growing = acct.Shards()
+	if err := c.sortShards(); err != nil {
+		return nil, fmt.Errorf("order shards: %w", err)
+	}
 	if err := c.settle(undecided); err != nil {
 		return nil, fmt.Errorf("settle the oracle: %w", err)
 	}
@@ -134,18 +136,28 @@ func (c *Client) settle(undecided []oracle.Change) error {
 
 // happened reports whether the database shows a change.
 func (c *Client) happened(ch oracle.Change) (bool, error) {
+	switch ch.Op {
+	case oracle.Contact, oracle.Room, oracle.Recreate:
+		return true, nil // whether or not, what is said of it later holds
+	}
 	s, err := c.shard(ch.File)
 	if err != nil {
 		return false, err
 	}
 	if exists, err := c.form.exists(s, ch.Table); err != nil || !exists {
-		return false, err
+		return ch.Op == oracle.Clear, err
+	}
+	if ch.Op == oracle.Vanish || ch.Op == oracle.Status || ch.Op == oracle.Clear {
+		return false, nil // cannot be seen; a conversation that is still there was not cleared
 	}
 	localID, err := strconv.ParseInt(ch.LocalID, 10, 64)
 	if err != nil {
 		return false, fmt.Errorf("change %d: local id: %w", ch.N, err)
 	}
 	r, ok, err := c.form.row(s, ch.Table, localID)
+	if ch.Op == oracle.Delete {
+		return !ok, err
+	}
 	if err != nil || !ok {
 		return false, err
 	}
@@ -195,6 +207,7 @@ func (c *Client) say(m *message) error {
 		}
 		return []oracle.Change{m.change(oracle.Insert)}, nil
 	})
+	m.epoch, m.conv.spoken = m.conv.epoch, time.Now()
 	c.touch(m)
 	return err
 }
@@ -209,6 +222,10 @@ func (c *Client) touch(m *message) {
 
 // confirm is the server's answer to an own message.
 func (c *Client) confirm(m *message) error {
+	m.conv.pending--
+	if m.gone() {
+		return nil
+	}
 	return c.commit(m.shard, func(tx writer.Tx) ([]oracle.Change, error) {
 		m.known = true
 		if err := c.form.confirm(tx, m); err != nil {
@@ -221,6 +238,9 @@ func (c *Client) confirm(m *message) error {
 // takeBack rewrites the row of m as the notice of its recall. What it said is gone
 // from the message database; of own messages a 4.x client keeps it for "re-edit".
 func (c *Client) takeBack(m *message, r *rand.Rand) error {
+	if m.gone() {
+		return nil
+	}
 	notice := noticeText(r, c.nicks[m.sender], m.self)
 	localType, content := int64(typeNotice), notice
 	if r.IntN(4) == 0 {
@@ -251,7 +271,7 @@ func (c *Client) takeBack(m *message, r *rand.Rand) error {
 // compress rewrites a plain row as zstd. Only 4.x does so.
 func (c *Client) compress(m *message) error {
 	f, ok := c.form.(v4)
-	if !ok {
+	if !ok || m.gone() {
 		return nil
 	}
 	return c.commit(m.shard, func(tx writer.Tx) ([]oracle.Change, error) {

@@ -87,6 +87,7 @@ const (
 	streamHistory
 	streamPace
 	streamPeople
+	streamChanges
 )
 
 func generator(seed uint64, stream uint64) *rand.Rand {

@@ -2,6 +2,8 @@ package chat
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	"tidemark/simulator/account"
 	"tidemark/simulator/writer"
@@ -30,6 +32,20 @@ type form interface {
 	unanswered(c *Client, s *shard, table string, conv *conversation) ([]*message, error)
 	// sessions brings the list of conversations up to date.
 	sessions(c *Client, latest map[*conversation]*message) error
+
+	// remove takes m's row away.
+	remove(tx writer.Tx, m *message) error
+	// status rewrites counters of m's row that mean nothing.
+	status(tx writer.Tx, m *message) error
+	// clear takes all rows of a conversation away, with their table if asked to and if
+	// it is theirs alone; dropped says so.
+	clear(tx writer.Tx, s *shard, table string, conv *conversation, drop bool) (dropped bool, err error)
+	// forget takes a cleared conversation off the list.
+	forget(c *Client, conv *conversation, now int64) error
+	// begin says in a new shard when it begins, and makes what belongs to it.
+	begin(c *Client, s *shard, at time.Time) error
+	// begun is when a shard begins, in any unit.
+	begun(s *shard) (int64, error)
 }
 
 func formOf(g account.Generation) form {
@@ -72,6 +88,26 @@ func (c *Client) shard(file string) (*shard, error) {
 	return s, nil
 }
 
+// sortShards puts the shards in the order of their beginnings.
+func (c *Client) sortShards() error {
+	c.growing = c.acct.Shards()
+	if len(c.growing) < 2 {
+		return nil
+	}
+	begun := map[string]int64{}
+	for _, file := range c.growing {
+		s, err := c.shard(file)
+		if err != nil {
+			return err
+		}
+		if begun[file], err = c.form.begun(s); err != nil {
+			return err
+		}
+	}
+	slices.SortStableFunc(c.growing, func(a, b string) int { return int(begun[a] - begun[b]) })
+	return nil
+}
+
 // place gives m its file and table.
 func (c *Client) place(m *message) error {
 	homes := c.form.homes(c, m.conv)
@@ -111,4 +147,16 @@ func (s *shard) hasTable(table string) (bool, error) {
 		s.made[table] = true
 	}
 	return n > 0, err
+}
+
+// delete runs one statement on a database of the account.
+func (c *Client) delete(file, statement string, args ...any) error {
+	db, err := c.acct.DB(file)
+	if err != nil {
+		return err
+	}
+	return db.Update(func(tx writer.Tx) error {
+		_, err := tx.Exec(statement, args...)
+		return err
+	})
 }

@@ -16,11 +16,13 @@ type ChatOptions struct {
 	Recall      float64       // part of the messages that are recalled
 	RecallAfter time.Duration // how long after the message; 0 means 1 to 20 s
 	Compress    float64       // part of the rows that are compressed: half at once, half later
+	Changes     Changes       // what else happens to rows, and how often
 }
 
 // Stats counts what Chat did.
 type Stats struct {
 	Messages, Recalls, ServerIDs, Recompressed int
+	Changes                                    map[string]int // by name, of those that ChatOptions name
 }
 
 // How the client and its server behave, where the seed leaves it to the clock.
@@ -40,6 +42,8 @@ func (c *Client) Chat(ctx context.Context, o ChatOptions) (Stats, error) {
 	seed := o.Seed + c.spoken()
 	l := &live{Client: c, ChatOptions: o, pace: generator(seed, streamPace)}
 	l.speaker = newSpeaker(generator(seed, streamTexts), c.acct.Name, c.convs, o.Compress, o.Recall)
+	l.changer = &changer{live: l, r: generator(seed, streamChanges), done: map[string]int{}, waiting: map[string]bool{}}
+	l.stats.Changes = l.changer.done
 	start := time.Now()
 	if err := l.adopt(start); err != nil {
 		return l.stats, err
@@ -72,7 +76,13 @@ func (c *Client) Chat(ctx context.Context, o ChatOptions) (Stats, error) {
 			next = l.after(next, now)
 		}
 	}
-	return l.stats, l.finish(time.Now().Add(lingers))
+	if err := l.finish(time.Now().Add(lingers)); err != nil {
+		return l.stats, err
+	}
+	if err := l.changer.rest(); err != nil {
+		return l.stats, err
+	}
+	return l.stats, l.writeSessions()
 }
 
 // spoken differs for each state of the account, so that a client that goes on with
@@ -104,6 +114,7 @@ type live struct {
 	*Client
 	ChatOptions
 	speaker *speaker
+	changer *changer
 	pace    *rand.Rand // times
 	due     agenda
 	stats   Stats
@@ -152,11 +163,15 @@ func (l *live) speak(now time.Time) error {
 		}
 		l.at(committed.Add(wait), func(now time.Time) error { return l.recallDue(m, now) })
 	}
+	l.changer.said(m, committed)
 	return nil
 }
 
 // recallDue recalls m, once the server knows it.
 func (l *live) recallDue(m *message, now time.Time) error {
+	if m.gone() {
+		return nil
+	}
 	if !m.known {
 		l.at(now.Add(answerMin), func(now time.Time) error { return l.recallDue(m, now) })
 		return nil
@@ -166,6 +181,7 @@ func (l *live) recallDue(m *message, now time.Time) error {
 }
 
 func (l *live) planAnswer(m *message, from time.Time) {
+	m.conv.pending++
 	l.at(from.Add(l.between(answerMin, answerMax)), func(time.Time) error {
 		l.stats.ServerIDs++
 		return l.confirm(m)
@@ -183,7 +199,7 @@ func (l *live) adopt(now time.Time) error {
 		err := l.said(conv, func(s *shard, table string) error {
 			found, err := l.form.unanswered(l.Client, s, table, conv)
 			for _, m := range found {
-				m.serverID = l.pace.Int64N(1<<63-1) + 1
+				m.serverID, m.epoch = l.pace.Int64N(1<<63-1)+1, conv.epoch
 				l.planAnswer(m, now)
 			}
 			return err

@@ -1,6 +1,8 @@
 package chat
 
 import (
+	"time"
+
 	"tidemark/simulator/account"
 	"tidemark/simulator/writer"
 )
@@ -92,3 +94,36 @@ func (m3) sessions(c *Client, latest map[*conversation]*message) error {
 		return nil
 	})
 }
+
+// remove leaves a mark of the row in the table of deletions.
+func (m3) remove(tx writer.Tx, m *message) error {
+	if _, err := tx.Exec(`INSERT OR REPLACE INTO `+m.table+`_dels VALUES(?, ?, ?)`, m.localID, m.rowServerID(), m.createTime); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`DELETE FROM `+m.table+` WHERE mesLocalID = ?`, m.localID)
+	return err
+}
+
+func (m3) status(tx writer.Tx, m *message) error {
+	_, err := tx.Exec(`UPDATE `+m.table+` SET msgImgStatus = msgImgStatus + 1, IntRes1 = 1 WHERE mesLocalID = ?`, m.localID)
+	return err
+}
+
+func (m3) clear(tx writer.Tx, _ *shard, table string, _ *conversation, drop bool) (bool, error) {
+	if !drop {
+		_, err := tx.Exec(`DELETE FROM ` + table)
+		return false, err
+	}
+	if err := tx.Once(`DROP TABLE ` + table + `_dels`); err != nil {
+		return false, err
+	}
+	return true, tx.Once(`DROP TABLE ` + table)
+}
+
+func (m3) forget(c *Client, conv *conversation, _ int64) error {
+	return c.delete(account.M3SessionFile, `DELETE FROM SessionAbstract WHERE m_nsUserName = ?`, conv.username)
+}
+
+func (m3) begin(*Client, *shard, time.Time) error { return nil }
+
+func (m3) begun(*shard) (int64, error) { return 0, nil }

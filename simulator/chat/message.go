@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"time"
 
 	"tidemark/simulator/account"
 	"tidemark/simulator/oracle"
@@ -33,6 +34,9 @@ type conversation struct {
 	members  []string // of a room, without the owner of the account; nil for one person
 	lastSeq  int64    // greatest order
 	unread   int
+	pending  int       // own messages that wait for the server's answer
+	epoch    int       // how often it was cleared
+	spoken   time.Time // when the last message was committed, in this run
 }
 
 func (c *conversation) official() bool { return strings.HasPrefix(c.username, "gh_") }
@@ -57,7 +61,14 @@ type message struct {
 	packed     bool // the row is written compressed
 	packLater  bool // a background step compresses it
 	recall     bool // somebody will recall it
+
+	spoken  time.Time
+	epoch   int  // of the conversation, when it was said
+	removed bool // its row has been deleted
 }
+
+// gone reports whether the row is no longer there.
+func (m *message) gone() bool { return m.removed || m.epoch != m.conv.epoch }
 
 // stored is message_content: rows of others in a room begin with their sender.
 func (m *message) stored() string {

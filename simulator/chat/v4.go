@@ -3,6 +3,7 @@ package chat
 import (
 	"database/sql"
 	"errors"
+	"time"
 
 	"tidemark/simulator/account"
 	"tidemark/simulator/writer"
@@ -137,6 +138,58 @@ func (v4) sessions(c *Client, latest map[*conversation]*message) error {
 		}
 		return nil
 	})
+}
+
+func (v4) remove(tx writer.Tx, m *message) error {
+	_, err := tx.Exec(`DELETE FROM `+m.table+` WHERE local_id = ?`, m.localID)
+	return err
+}
+
+func (v4) status(tx writer.Tx, m *message) error {
+	_, err := tx.Exec(`UPDATE `+m.table+` SET download_status = download_status + 1, upload_status = 3 WHERE local_id = ?`, m.localID)
+	return err
+}
+
+// clear: a table that is dropped is named in DeleteInfo first.
+func (v4) clear(tx writer.Tx, s *shard, table string, conv *conversation, drop bool) (bool, error) {
+	id, err := s.nameID(tx, "Name2Id", "user_name", conv.username)
+	if err != nil {
+		return false, err
+	}
+	if _, err := tx.Exec(`INSERT INTO DeleteInfo(chat_name_id, delete_table_name) VALUES(?, ?)`, id, table); err != nil {
+		return false, err
+	}
+	if !drop {
+		_, err := tx.Exec(`DELETE FROM ` + table)
+		return false, err
+	}
+	return true, tx.Once(`DROP TABLE ` + table)
+}
+
+func (v4) forget(c *Client, conv *conversation, now int64) error {
+	db, err := c.acct.DB(account.SessionFile)
+	if err != nil {
+		return err
+	}
+	return db.Update(func(tx writer.Tx) error {
+		if _, err := tx.Exec(`DELETE FROM SessionTable WHERE username = ?`, conv.username); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`INSERT OR REPLACE INTO SessionDeleteTable(username, delete_time) VALUES(?, ?)`, conv.username, now)
+		return err
+	})
+}
+
+func (v4) begin(c *Client, s *shard, at time.Time) error {
+	return s.db.Update(func(tx writer.Tx) error {
+		_, err := tx.Exec(`INSERT INTO TimeStamp VALUES(?)`, at.Unix())
+		return err
+	})
+}
+
+func (v4) begun(s *shard) (at int64, err error) {
+	err = s.db.QueryRow(`SELECT coalesce(max(timestamp), 0) FROM TimeStamp`).Scan(&at)
+	return at, err
 }
 
 // noteRecall keeps what an own recalled message said, for "re-edit".

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pierrec/lz4/v4"
 
@@ -159,4 +160,38 @@ func (w3) sessions(c *Client, latest map[*conversation]*message) error {
 		}
 		return nil
 	})
+}
+
+func (w3) remove(tx writer.Tx, m *message) error {
+	_, err := tx.Exec(`DELETE FROM `+m.table+` WHERE localId = ?`, m.localID)
+	return err
+}
+
+func (w3) status(tx writer.Tx, m *message) error {
+	_, err := tx.Exec(`UPDATE `+m.table+` SET StatusEx = StatusEx + 1, FlagEx = 2 WHERE localId = ?`, m.localID)
+	return err
+}
+
+func (w3) clear(tx writer.Tx, _ *shard, table string, conv *conversation, _ bool) (bool, error) {
+	_, err := tx.Exec(`DELETE FROM `+table+` WHERE StrTalker = ?`, conv.username)
+	return false, err
+}
+
+func (w3) forget(c *Client, conv *conversation, _ int64) error {
+	return c.delete(account.W3ContactFile, `DELETE FROM Session WHERE strUsrName = ?`, conv.username)
+}
+
+func (w3) begin(c *Client, s *shard, at time.Time) error {
+	if _, err := c.acct.DB(account.W3Media(s.file)); err != nil {
+		return err
+	}
+	return s.db.Update(func(tx writer.Tx) error {
+		_, err := tx.Exec(`INSERT INTO DBInfo VALUES(1, ?, 'MSG')`, at.UnixMilli())
+		return err
+	})
+}
+
+func (w3) begun(s *shard) (at int64, err error) {
+	err = s.db.QueryRow(`SELECT coalesce(max(tableVersion), 0) FROM DBInfo`).Scan(&at)
+	return at, err
 }

@@ -39,24 +39,40 @@ type truth struct {
 	maybeID    string
 	found      *record // its message record
 	revisions  []*record
+
+	gone      time.Time // its row was deleted
+	cleared   bool      // with its conversation
+	maybeGone bool      // an undecided deletion
+	answered  bool      // the server id came later
+	uploaded  bool      // its file's transfer ended later
+	deletions []*record
+	media     []*record // what became of its files
 }
+
+// place is where a conversation's rows are.
+type place struct{ conversation, file, table string }
 
 type comparison struct {
 	CompareOptions
-	truths map[key]*truth
-	byID   map[string]*truth
-	rep    Report
-	delays []time.Duration
+	truths   map[key][]*truth // one after the other when a table was made anew
+	byPlace  map[place][]*truth
+	byServer map[[2]string]*truth // by conversation and server id
+	byID     map[string]*truth
+	people   people
+	gaps     gaps
+	rep      Report
+	delays   []time.Duration
 }
 
 // Compare holds an archive's records against an oracle. An error means that one of
 // them could not be read; faults of the records are in the report.
 func Compare(oracle, records io.Reader, o CompareOptions) (*Report, error) {
-	c := &comparison{CompareOptions: o, truths: map[key]*truth{}, byID: map[string]*truth{}}
+	c := &comparison{CompareOptions: o, truths: map[key][]*truth{}, byPlace: map[place][]*truth{}, byServer: map[[2]string]*truth{},
+		byID: map[string]*truth{}, people: newPeople()}
 	if err := c.readOracle(oracle); err != nil {
 		return nil, err
 	}
-	var revisions []*record
+	var later []*record
 	err := readRecords(records, func(r *record) error {
 		if c.Account != "" && r.Account.ID != c.Account {
 			return nil
@@ -64,67 +80,160 @@ func Compare(oracle, records io.Reader, o CompareOptions) (*Report, error) {
 		switch r.Kind {
 		case "message":
 			c.message(r)
-		case "revision":
-			revisions = append(revisions, r)
-		case "deletion":
-			if c.judged(r.SentAt) {
-				c.fault(r.key().fault(Invented, "deletion"), r)
+		case "revision", "deletion", "media":
+			if r.Kind != "media" || r.Of != "" { // the others are pieces of content
+				later = append(later, r)
 			}
+		case "contact", "room":
+			c.people.record(r)
+		case "event":
+			c.gaps.record(r)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range revisions { // a revision may stand before its original
-		c.revision(r)
+	for _, r := range later { // it may stand before its original
+		t := c.byID[r.Of]
+		switch {
+		case t == nil && c.judged(r.SentAt):
+			c.fault(r.key().fault(Unlinked, "of"), r)
+		case t == nil:
+		case r.Kind == "deletion":
+			t.deletions = append(t.deletions, r)
+		case r.Kind == "media":
+			t.media = append(t.media, r)
+		default:
+			c.revision(t, r)
+		}
 	}
 	c.wholes()
+	c.judgeGaps()
+	c.judgePeople()
 	c.order()
 	c.report()
 	return &c.rep, nil
 }
 
 func (c *comparison) readOracle(r io.Reader) error {
-	undecided, err := Read(r, func(ch Committed) error {
-		k := ch.key()
-		t := c.truths[k]
-		if ch.Op == Insert {
-			if t != nil {
-				return fmt.Errorf("change %d inserts a message that is there", ch.N)
-			}
-			c.insert(k, &truth{Change: ch.Change, inserted: ch.At, exact: !ch.Recovered})
-			return nil
-		}
-		if t == nil {
-			return fmt.Errorf("change %d changes a message that is not there", ch.N)
-		}
-		switch ch.Op {
-		case Recall:
-			t.recalled, t.recall = ch.At, ch.Change
-			t.recall.Text = ""
-		case ServerID:
-			t.ServerID = ch.ServerID
-		}
-		return nil
-	})
+	undecided, err := Read(r, c.happened)
 	if err != nil {
 		return err
 	}
 	c.rep.Undecided = len(undecided)
 	slices.SortFunc(undecided, func(a, b Change) int { return cmp.Compare(a.N, b.N) })
 	for _, ch := range undecided {
-		switch t := c.truths[ch.key()]; {
+		switch t := c.latest(ch.key()); {
 		case ch.Op == Insert:
 			c.insert(ch.key(), &truth{Change: ch, undecided: true})
+		case ch.Op == Clear:
+			for _, t := range c.byPlace[ch.place()] {
+				t.maybeGone = true
+			}
 		case t == nil:
 		case ch.Op == Recall:
 			t.maybeTaken, t.recall = true, ch
 		case ch.Op == ServerID:
-			t.maybeID = ch.ServerID
+			t.maybeID, t.answered = ch.ServerID, true
+		case ch.Op == Delete:
+			t.maybeGone = true
 		}
 	}
 	return nil
+}
+
+// happened takes in one committed change.
+func (c *comparison) happened(ch Committed) error {
+	k := ch.key()
+	t := c.latest(k)
+	switch ch.Op {
+	case Insert:
+		if t != nil && t.gone.IsZero() {
+			return fmt.Errorf("change %d inserts a message that is there", ch.N)
+		}
+		c.insert(k, &truth{Change: ch.Change, inserted: ch.At, exact: !ch.Recovered})
+		return nil
+	case Migrate:
+		if t != nil {
+			return fmt.Errorf("change %d inserts a message that is there", ch.N)
+		}
+		first := c.byServer[[2]string{ch.Conversation, ch.ServerID}]
+		if first == nil {
+			return fmt.Errorf("change %d imports a message that was not there", ch.N)
+		}
+		c.truths[k] = append(c.truths[k], first) // the same message at another place
+		return nil
+	case Clear:
+		for _, t := range c.byPlace[ch.place()] {
+			if t.gone.IsZero() {
+				t.gone, t.cleared = ch.At, true
+			}
+		}
+		return nil
+	case Vanish:
+		c.gaps.vanished = append(c.gaps.vanished, vanished{ch.Change, ch.At})
+		return nil
+	case Contact, Room:
+		c.people.change(ch.Change)
+		return nil
+	case Recreate:
+		return nil
+	}
+	if t == nil {
+		return fmt.Errorf("change %d changes a message that is not there", ch.N)
+	}
+	switch ch.Op {
+	case Recall:
+		t.recalled, t.recall = ch.At, ch.Change
+		t.recall.Text = ""
+	case ServerID:
+		t.ServerID, t.answered = ch.ServerID, true
+		c.byServer[[2]string{t.Conversation, t.ServerID}] = t
+	case Delete:
+		t.gone = ch.At
+	}
+	return nil
+}
+
+func (ch *Change) place() place {
+	k := ch.key()
+	return place{k.conversation, k.file, k.table}
+}
+
+// latest is what stands, or stood last, at a key.
+func (c *comparison) latest(k key) *truth {
+	if ts := c.truths[k]; len(ts) > 0 {
+		return ts[len(ts)-1]
+	}
+	return nil
+}
+
+// match is the message that a record is of. Where several had the same key one after
+// the other, server id, time and text tell them apart.
+func (c *comparison) match(r *record) *truth {
+	ts := c.truths[r.key()]
+	if len(ts) == 0 {
+		return nil
+	}
+	sum := sha256.Sum256([]byte(r.Text))
+	best, bestScore := ts[0], -1
+	for _, t := range ts {
+		score := 0
+		if r.hasServerID() && r.ServerID == t.ServerID {
+			score += 4
+		}
+		if r.SentAt.Unix() == t.CreateTime {
+			score += 2
+		}
+		if sum == t.textSum {
+			score++
+		}
+		if score > bestScore {
+			best, bestScore = t, score
+		}
+	}
+	return best
 }
 
 // insert keeps t, with a digest in place of what was said: there may be millions.
@@ -133,7 +242,12 @@ func (c *comparison) insert(k key, t *truth) {
 	if !c.Verbose {
 		t.Text = ""
 	}
-	c.truths[k] = t
+	c.truths[k] = append(c.truths[k], t)
+	p := place{k.conversation, k.file, k.table}
+	c.byPlace[p] = append(c.byPlace[p], t)
+	if t.ServerID != "0" {
+		c.byServer[[2]string{t.Conversation, t.ServerID}] = t
+	}
 }
 
 // key returns the change's key, its strings shared among all keys.
@@ -169,7 +283,7 @@ func (c *comparison) differs(k key, r *record, field, want, got string) {
 // message judges a message record against the message it is of.
 func (c *comparison) message(r *record) {
 	k := r.key()
-	t := c.truths[k]
+	t := c.match(r)
 	if t == nil {
 		if c.judged(r.SentAt) {
 			c.fault(k.fault(Invented, ""), r)
@@ -189,7 +303,7 @@ func (c *comparison) message(r *record) {
 		c.notice(k, t, r)
 		return
 	}
-	if sha256.Sum256([]byte(r.Text)) != t.textSum {
+	if t.promisesText() && sha256.Sum256([]byte(r.Text)) != t.textSum {
 		c.differs(k, r, "text", t.Text, r.Text)
 	}
 	if r.Sender.ID != t.Sender {
@@ -201,9 +315,10 @@ func (c *comparison) message(r *record) {
 	if r.Native.Type != t.Type&0xffffffff {
 		c.differs(k, r, "native.type", fmt.Sprint(t.Type), fmt.Sprint(r.Native.Type))
 	}
-	if t.Type == 1 && r.Type != "text" {
-		c.differs(k, r, "type", "text", r.Type)
+	if sub := t.Type >> 32; sub != 0 && r.Native.Subtype != sub {
+		c.differs(k, r, "native.subtype", fmt.Sprint(sub), fmt.Sprint(r.Native.Subtype))
 	}
+	c.body(k, t, r)
 	if t.exact && r.CapturedAt.After(t.inserted) && t.inserted.After(c.LateStart) {
 		c.delays = append(c.delays, r.CapturedAt.Sub(t.inserted))
 	}
@@ -214,25 +329,23 @@ func (c *comparison) notice(k key, t *truth, r *record) {
 	switch {
 	case t.recalled.IsZero() && !t.maybeTaken:
 		c.differs(k, r, "native.type", fmt.Sprint(t.Type), fmt.Sprint(r.Native.Type))
-	case !t.recalled.IsZero() && (c.LateStart.After(t.recalled) || c.Grace > 0 && t.recalled.Sub(t.inserted) <= c.Grace):
+	case !t.recalled.IsZero() && c.excused(t, t.recalled):
 		c.rep.LateNotice++
 	default:
 		c.fault(k.fault(OriginalLost, ""), r)
 	}
 }
 
+// excused reports whether what happened to t then was too early or too soon to be seen.
+func (c *comparison) excused(t *truth, then time.Time) bool {
+	return c.LateStart.After(then) || c.Grace > 0 && then.Sub(t.inserted) <= c.Grace
+}
+
 // revision judges a later state of a message.
-func (c *comparison) revision(r *record) {
-	t := c.byID[r.Of]
-	if t == nil {
-		if c.judged(r.SentAt) {
-			c.fault(r.key().fault(Unlinked, "of"), r)
-		}
-		return
-	}
+func (c *comparison) revision(t *truth, r *record) {
 	c.rep.Revisions++
 	k := t.key()
-	if r.key() != k {
+	if !slices.Contains(c.truths[r.key()], t) {
 		c.differs(k, r, "of", t.found.ID, r.Of)
 		return
 	}
@@ -245,8 +358,12 @@ func (c *comparison) revision(r *record) {
 		}
 		return
 	}
+	if !t.answered && !t.uploaded && t.maybeID == "" {
+		c.fault(k.fault(Invented, "revision"), r) // nothing happened to the message that means something
+		return
+	}
 	// Whatever else changed in the row, nobody edits what was said.
-	if sha256.Sum256([]byte(r.Text)) != t.textSum {
+	if t.promisesText() && sha256.Sum256([]byte(r.Text)) != t.textSum {
 		f := k.fault(Invented, "text")
 		if c.Verbose {
 			f.Want, f.Got = t.Text, r.Text
@@ -257,20 +374,30 @@ func (c *comparison) revision(r *record) {
 
 // wholes judges what can be judged only when all records have been seen.
 func (c *comparison) wholes() {
-	for k, t := range c.truths {
+	for _, t := range c.each() {
 		if t.undecided && t.found == nil || !c.judged(time.Unix(t.CreateTime, 0)) {
 			continue
 		}
+		k := t.key()
 		c.rep.Messages++
 		if !t.recalled.IsZero() {
 			c.rep.Recalls++
 		}
+		if !t.gone.IsZero() {
+			c.rep.Deletions++
+		}
 		if t.found == nil {
-			c.fault(k.fault(Missing, ""), nil)
+			if !t.gone.IsZero() && c.excused(t, t.gone) {
+				c.rep.LateGone++
+			} else if !t.maybeGone {
+				c.fault(k.fault(Missing, ""), nil)
+			}
 			continue
 		}
 		c.rep.Records++
 		c.serverID(k, t)
+		c.deleted(k, t)
+		c.files(k, t)
 		if t.recalled.IsZero() || t.found.recalled() {
 			continue
 		}
@@ -285,6 +412,35 @@ func (c *comparison) wholes() {
 			c.fault(k.fault(RecallMissing, ""), t.found)
 		case recalls > 1:
 			c.fault(k.fault(Doubled, "recall"), t.found)
+		}
+	}
+}
+
+// each is every message, each once.
+func (c *comparison) each() []*truth {
+	var all []*truth
+	for _, ts := range c.byPlace {
+		all = append(all, ts...)
+	}
+	return all
+}
+
+// deleted judges what is said of a message's going away.
+func (c *comparison) deleted(k key, t *truth) {
+	switch {
+	case t.gone.IsZero() && !t.maybeGone && len(t.deletions) > 0:
+		c.fault(k.fault(Invented, "deletion"), t.deletions[0])
+	case !t.gone.IsZero() && len(t.deletions) == 0:
+		c.fault(k.fault(DeletionMissing, ""), t.found)
+	case len(t.deletions) > 1:
+		c.fault(k.fault(Doubled, "deletion"), t.deletions[1])
+	case len(t.deletions) == 1 && !t.gone.IsZero():
+		want := "deleted"
+		if t.cleared {
+			want = "cleared"
+		}
+		if got := t.deletions[0].Change; got != want {
+			c.differs(k, t.deletions[0], "change", want, got)
 		}
 	}
 }
@@ -313,7 +469,7 @@ func (c *comparison) serverID(k key, t *truth) {
 // a conversation in disorder the fewest records that explain it are named.
 func (c *comparison) order() {
 	byConversation := map[string][]*truth{}
-	for _, t := range c.truths {
+	for _, t := range c.each() {
 		if t.found != nil {
 			byConversation[t.Conversation] = append(byConversation[t.Conversation], t)
 		}

@@ -161,8 +161,10 @@ func TestCompare(t *testing.T) {
 		{"recall overwrote the original's text", func(w *world) { w.records[2]["text"] = "“X” recalled a message" }, CompareOptions{}, "different/text/3"},
 		{"compression taken for an edit", func(w *world) {
 			w.records = append(w.records, with(w.records[3], "kind", "revision", "of", "m_4", "change", "edit", "text", "(\xb5/"))
-		}, CompareOptions{}, "invented/text/4"},
-		{"deletion that never was", func(w *world) { w.records = append(w.records, with(w.records[0], "kind", "deletion")) }, CompareOptions{}, "invented/deletion/1"},
+		}, CompareOptions{}, "invented/revision/4"},
+		{"server id and another text", func(w *world) { w.records[5]["text"] = "other" }, CompareOptions{}, "invented/text/2"},
+		{"deletion that never was", func(w *world) { w.records = append(w.records, with(w.records[0], "kind", "deletion", "of", "m_1")) }, CompareOptions{}, "invented/deletion/1"},
+		{"deletion of nothing", func(w *world) { w.records = append(w.records, with(w.records[0], "kind", "deletion", "of", "m_x")) }, CompareOptions{}, "unlinked/of/1"},
 		{"revision before its original", func(w *world) { w.records[0], w.records[6] = w.records[6], w.records[0] }, CompareOptions{}, ""},
 		{"original lost", noticeOnly, CompareOptions{}, "original_lost//3"},
 		{"recalled before capture began", noticeOnly, CompareOptions{LateStart: epoch.Add(time.Second)}, ""},

@@ -37,13 +37,47 @@ const (
 	Recall     = "recall"     // a message's row became the notice of its recall
 	ServerID   = "server_id"  // an own message got its server id and status
 	Recompress = "recompress" // a plain text was rewritten as zstd; same meaning
+	Status     = "status"     // counters in a row were rewritten; same meaning
+	Delete     = "delete"     // a row went
+	Clear      = "clear"      // all rows of a conversation in a table went
+	Migrate    = "migrate"    // a message of another generation's database was imported, with its server id
+	Vanish     = "vanish"     // rows came and went within one commit: from LocalID through Through
+	Recreate   = "recreate"   // a file was made anew with another salt and the same rows
+	Contact    = "contact"    // a person's entry in the address book; Conversation names the person
+	Room       = "room"       // a room's entry
 )
 
-// Change is one change of one message. 64-bit numbers are decimal strings.
+// ContactState is what a contact's record must say.
+type ContactState struct {
+	Nick   string   `json:"nick"`
+	Remark string   `json:"remark"`
+	Labels []string `json:"labels,omitempty"`
+}
+
+// RoomState is what a room's record must say.
+type RoomState struct {
+	Name    string   `json:"name"`
+	Owner   string   `json:"owner"`
+	Members []string `json:"members"` // usernames, the account's owner among them
+}
+
+// Media is what must become of a file of a message. One without a role may be captured
+// or not.
+type Media struct {
+	Role   string `json:"role,omitempty"`
+	State  string `json:"state"`
+	Item   string `json:"item,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
+	Size   int64  `json:"size,omitempty"`
+	Name   string `json:"name,omitempty"`
+}
+
+// Change is one change, of one message unless its op says otherwise; then the fields of
+// a message that mean nothing are empty. 64-bit numbers are decimal strings.
 type Change struct {
 	Op           string `json:"op"`
 	N            int64  `json:"n"`
-	File         string `json:"file"` // relative to db_storage, with slashes
+	File         string `json:"file"` // relative to the folder of databases, with slashes
 	Table        string `json:"table"`
 	LocalID      string `json:"local_id"`
 	ServerID     string `json:"server_id"` // as stored after the change; "0" before the server answered
@@ -53,7 +87,18 @@ type Change struct {
 	Type         int64  `json:"type"`        // local_type after the change
 	CreateTime   int64  `json:"create_time"` // Unix seconds
 	SortSeq      string `json:"sort_seq"`
-	Text         string `json:"text"` // decoded; of a recall, the notice as stored
+	Text         string `json:"text"` // decoded; of a recall, the notice as stored; of another kind than text what its record's text must be, "" for no promise
+
+	Kind     string         `json:"kind,omitempty"`    // Tidemark's type; "" promises none but that of a text
+	Content  string         `json:"content,omitempty"` // decoded, where it is not the text
+	Expect   map[string]any `json:"expect,omitempty"`  // members that the record must have
+	Media    []Media        `json:"media,omitempty"`
+	Mentions []string       `json:"mentions,omitempty"`
+	QuoteOf  string         `json:"quote_of,omitempty"` // server id of the quoted message
+
+	Through string        `json:"through,omitempty"` // of vanish, the last local id
+	Contact *ContactState `json:"contact,omitempty"`
+	Room    *RoomState    `json:"room,omitempty"`
 }
 
 // line is any line of the file.

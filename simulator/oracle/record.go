@@ -29,14 +29,37 @@ type record struct {
 	Type     string    `json:"type"`
 	Text     string    `json:"text"`
 	Native   struct {
-		Type int64 `json:"type"`
+		Type    int64 `json:"type"`
+		Subtype int64 `json:"subtype"`
 	} `json:"native"`
 	Source struct {
 		File  string `json:"file"`
 		Table string `json:"table"`
 	} `json:"source"`
-	Of     string `json:"of"`
-	Change string `json:"change"`
+	Of       string            `json:"of"`
+	Change   string            `json:"change"`
+	Event    string            `json:"event"`
+	Detail   map[string]string `json:"detail"`
+	Mentions []string          `json:"mentions"`
+	Media    []Media           `json:"media"`
+	Contact  *contactRecord    `json:"contact"`
+	Room     *roomRecord       `json:"room"`
+
+	whole map[string]any // all members, of a message whose kind is not text
+}
+
+type contactRecord struct {
+	ID     string   `json:"id"`
+	Nick   string   `json:"nick"`
+	Remark string   `json:"remark"`
+	Labels []string `json:"labels"`
+}
+
+type roomRecord struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Owner   string `json:"owner"`
+	Members []ref  `json:"members"`
 }
 
 type ref struct {
@@ -67,6 +90,11 @@ func readRecords(r io.Reader, fn func(*record) error) error {
 			var rec record
 			if jsonErr := json.Unmarshal(b, &rec); jsonErr != nil {
 				return fmt.Errorf("read records: line %d: %w", number, withoutContent(jsonErr))
+			}
+			if rec.Type != "text" && (rec.Kind == "message" || rec.Kind == "revision") {
+				if jsonErr := json.Unmarshal(b, &rec.whole); jsonErr != nil {
+					return fmt.Errorf("read records: line %d: %w", number, withoutContent(jsonErr))
+				}
 			}
 			if err := fn(&rec); err != nil {
 				return err

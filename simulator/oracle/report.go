@@ -17,7 +17,10 @@ const (
 	OutOfOrder    = "out_of_order"   // sorted by order and local id, a message stands elsewhere
 	OriginalLost  = "original_lost"  // only the notice of a recall was captured, without excuse
 	RecallMissing = "recall_missing" // no revision says that the message was recalled
-	Unlinked      = "unlinked"       // a revision of a record that is not there
+	Unlinked      = "unlinked"       // a revision, deletion or medium of a record that is not there
+
+	DeletionMissing = "deletion_missing" // no record says that the message went away
+	GapMissing      = "gap_missing"      // no event names the rows that nobody could read
 )
 
 // Fault is one thing wrong in the records. Want and Got are message content, and only
@@ -42,6 +45,11 @@ type Report struct {
 	Records    int            `json:"message_records"` // of these messages
 	Revisions  int            `json:"revision_records"`
 	LateNotice int            `json:"late_notices"` // recalled before they could be captured, as allowed
+	LateGone   int            `json:"late_gone"`    // deleted before they could be captured, as allowed
+	Deletions  int            `json:"deletions"`    // messages that went away
+	Vanished   int            `json:"vanished"`     // ranges of rows that nobody could read
+	Media      int            `json:"media"`        // files that were to be captured
+	People     int            `json:"people"`       // contacts and rooms that changed
 	Faults     []Fault        `json:"faults"`
 	Counts     map[string]int `json:"fault_counts"`
 	Delay      *Delay         `json:"delay,omitempty"` // from commit to capture
@@ -79,6 +87,12 @@ func (r *Report) Summary(w io.Writer, limit int) {
 		r.Messages, r.Recalls, r.Records, r.Revisions, len(r.Faults))
 	if r.LateNotice > 0 {
 		fmt.Fprintf(w, "%d recalled before they could be captured, as allowed\n", r.LateNotice)
+	}
+	if r.Deletions+r.Vanished+r.Media+r.People > 0 {
+		fmt.Fprintf(w, "%d deleted, %d ranges vanished, %d files, %d contacts and rooms changed\n", r.Deletions, r.Vanished, r.Media, r.People)
+	}
+	if r.LateGone > 0 {
+		fmt.Fprintf(w, "%d deleted before they could be captured, as allowed\n", r.LateGone)
 	}
 	if r.Undecided > 0 {
 		fmt.Fprintf(w, "%d changes undecided: the writer was killed and has not been started again\n", r.Undecided)

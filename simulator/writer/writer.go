@@ -3,10 +3,12 @@ package writer
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -146,6 +148,17 @@ func (t Tx) Exec(query string, args ...any) (sql.Result, error) {
 	return s.Exec(args...)
 }
 
+// Once runs a statement that changes the schema: it and what was prepared before are
+// forgotten, so that no statement holds a table that is gone.
+func (t Tx) Once(statement string) error {
+	for q, s := range t.d.stmts {
+		s.Close()
+		delete(t.d.stmts, q)
+	}
+	_, err := t.d.conn.Exec(statement)
+	return err
+}
+
 // QueryRow runs a query for one row.
 func (t Tx) QueryRow(query string, args ...any) *sql.Row {
 	return t.d.conn.QueryRow(query, args...)
@@ -225,6 +238,44 @@ func (d *DB) Backfill() error {
 	defer d.mu.Unlock()
 	_, err := runCheckpoint(context.Background(), d.conn, "PASSIVE")
 	return err
+}
+
+// Export writes all that is committed into a new database at path, under the same
+// cipher and a salt of its own. It may be called after Release.
+func (d *DB) Export(path string, keys *Keyring) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key := `''`
+	if d.opts.Cipher != Plain {
+		salt := make([]byte, saltSize)
+		rand.Read(salt)
+		raw, err := keys.rawKey(d.opts.Cipher, salt)
+		if err != nil {
+			return err
+		}
+		key = `"` + raw + `"`
+	}
+	opening.Lock()
+	defer opening.Unlock()
+	if err := d.opts.Cipher.defaults().set(); err != nil {
+		return err
+	}
+	for _, s := range []string{`ATTACH DATABASE ? AS fresh KEY ` + key, `SELECT sqlcipher_export('fresh')`, `DETACH DATABASE fresh`} {
+		var args []any
+		if strings.Contains(s, "?") {
+			args = append(args, path)
+		}
+		rows, err := d.conn.Query(s, args...)
+		if err != nil {
+			return fmt.Errorf("export: %w", err)
+		}
+		for rows.Next() {
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return fmt.Errorf("export: %w", err)
+		}
+	}
+	return nil
 }
 
 // Release stops the checkpoints and returns the first error one of them met. The
