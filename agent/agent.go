@@ -45,7 +45,7 @@ import (
 type Options struct {
 	Config  *config.Config
 	Version string           // of this program
-	Client  *http.Client     // nil means uploader.NewClient()
+	Client  *http.Client     // nil means uploader.NewClient with the configured proxy
 	Logger  *slog.Logger     // nil discards
 	Grace   time.Duration    // for the last delivery when stopping; 0 means 5 s
 	Now     func() time.Time // nil means time.Now
@@ -109,7 +109,7 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 	if p.ring, err = KeyRing(c); err != nil {
 		return nil, err
 	}
-	remote, err := uploader.NewRemote(e.url, UserAgent(a.opts.Version), a.opts.Client)
+	remote, err := newRemote(c, e.url, a.opts.Version, a.opts.Client)
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +171,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		g.Go(func() error { return p.source.Run(gctx) })
 		g.Go(func() error { return p.uploader.Run(gctx) })
 		g.Go(func() error { return p.heartbeat(gctx) })
+		g.Go(func() error { return p.watchNetwork(gctx) })
 		err = ignoreCanceled(ctx, g.Wait())
 	}
 	reason := "failed"

@@ -14,7 +14,6 @@ import (
 	"tidemark/internal/durable"
 	"tidemark/seal"
 	"tidemark/seal/protocol"
-	"tidemark/uploader"
 )
 
 // ErrEnrolledElsewhere reports that the state folder belongs to another archive.
@@ -26,7 +25,7 @@ type EnrolOptions struct {
 	Key     string       // the archive's key as text
 	Token   string       // the enrolment token
 	Version string       // of this program
-	Client  *http.Client // nil means uploader.NewClient()
+	Client  *http.Client // nil means uploader.NewClient with the configured proxy
 }
 
 // Enrolled says who enrolled with whom.
@@ -53,7 +52,7 @@ func Enrol(ctx context.Context, c *config.Config, o EnrolOptions) (*Enrolled, er
 	if err := readForm(filepath.Join(c.StateDir, enrolmentFile), &old); err == nil && old.Key != key.String() {
 		return nil, fmt.Errorf("enrol: %w", ErrEnrolledElsewhere)
 	}
-	remote, err := uploader.NewRemote(o.URL, UserAgent(o.Version), o.Client)
+	remote, err := newRemote(c, o.URL, o.Version, o.Client)
 	if err != nil {
 		return nil, fmt.Errorf("enrol: %w", err)
 	}

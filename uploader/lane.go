@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tidemark/seal"
@@ -29,6 +30,10 @@ type lane struct {
 	batches    int  // of one request
 	most       int  // batches of the next; 1 after a disagreement about the head, then up to batches again
 	clockTried bool // the clock was corrected and nothing has succeeded since
+	failures   int  // in a row
+
+	pending atomic.Bool   // the queue had batches when it was last asked
+	wake    chan struct{} // ends a pause that no server asked for
 
 	mu     sync.Mutex
 	status LaneStatus
@@ -37,7 +42,7 @@ type lane struct {
 func newLane(u *Uploader, id seal.Lane) *lane {
 	return &lane{
 		u: u, id: id, pace: newPace(u.opts.RetryFirst, u.opts.RetryMax), bytes: u.opts.RequestBytes,
-		batches: maxBatches, most: maxBatches,
+		batches: maxBatches, most: maxBatches, wake: make(chan struct{}, 1),
 		status: LaneStatus{Lane: id.String(), State: StateIdle, Since: u.opts.Now()},
 	}
 }
@@ -50,13 +55,17 @@ func (l *lane) snapshot() LaneStatus {
 
 // outcome is what one request came to.
 type outcome struct {
-	acked int      // batches let go of
-	again bool     // ask again at once: the next request differs from this one
-	fail  *Failure // nil when acked > 0 or again
+	acked int           // batches let go of
+	again bool          // ask again at once: the next request differs from this one
+	pause time.Duration // what the archive asked for, with its receipts
+	fail  *Failure      // nil when acked > 0 or again
 }
 
 func (l *lane) run(ctx context.Context) error {
 	for {
+		if err := l.giveWay(ctx); err != nil {
+			return err
+		}
 		wake := l.u.opts.Queue.Wait(l.id) // before Peek: an append in between must wake
 		out, err := l.step(ctx)
 		switch {
@@ -65,7 +74,9 @@ func (l *lane) run(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("deliver %s: %w", l.id, err)
 		case out.fail != nil:
-			err = sleep(ctx, l.failed(out.fail), nil)
+			err = l.backOff(ctx, out.fail)
+		case out.pause > 0:
+			err = sleep(ctx, min(out.pause, maxRetryAfter), nil)
 		case out.acked == 0 && !out.again:
 			l.idle()
 			err = sleep(ctx, -1, wake)
@@ -76,8 +87,41 @@ func (l *lane) run(ctx context.Context) error {
 	}
 }
 
+// yieldEvery is how often a lane looks whether a more urgent one is done.
+const yieldEvery = 100 * time.Millisecond
+
+// giveWay waits while a more urgent lane delivers.
+func (l *lane) giveWay(ctx context.Context) error {
+	for l.u.urgent(l) {
+		if err := sleep(ctx, yieldEvery, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// backOff waits after a failure. A change of network ends the wait where the failure
+// was the network's; it never ends one that the archive asked for.
+func (l *lane) backOff(ctx context.Context, f *Failure) error {
+	select { // an old hint says nothing about this failure
+	case <-l.wake:
+	default:
+	}
+	wait := l.failed(f)
+	if f.RetryAfter > 0 || f.State != StateUnreachable && f.State != StateNotArchive {
+		return sleep(ctx, wait, nil)
+	}
+	before := l.u.opts.Now()
+	err := sleep(ctx, wait, l.wake)
+	if l.u.opts.Now().Sub(before) < wait {
+		l.pace.reset()
+	}
+	return err
+}
+
 func (l *lane) drain(ctx context.Context) error {
 	for attempt := 1; ; {
+		_ = l.giveWay(ctx) // step tells of the context's end
 		out, err := l.step(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
@@ -121,8 +165,14 @@ func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
 // empty when there was nothing to send.
 func (l *lane) step(ctx context.Context) (outcome, error) {
 	batches, err := l.u.opts.Queue.Peek(l.id, l.bytes)
+	l.pending.Store(len(batches) > 0)
 	if err != nil || len(batches) == 0 {
 		return outcome{}, err
+	}
+	if l.failures >= probeAfter {
+		if f, err := l.probe(ctx); err != nil || f != nil {
+			return outcome{fail: f}, err
+		}
 	}
 	batches = batches[:min(len(batches), l.most)]
 	l.delivering()
@@ -139,9 +189,11 @@ func (l *lane) step(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	answer, err := l.u.opts.Remote.append(ctx, l.id, token, body)
+	answer, pause, err := l.u.opts.Remote.append(ctx, l.id, token, body)
 	if err == nil {
-		return l.take(ctx, batches, answer.Receipts)
+		out, err := l.take(ctx, batches, answer.Receipts)
+		out.pause = pause
+		return out, err
 	}
 	if ctx.Err() != nil {
 		return outcome{}, ctx.Err()
@@ -151,6 +203,34 @@ func (l *lane) step(ctx context.Context) (outcome, error) {
 		return outcome{}, err
 	}
 	return l.judge(ctx, f, batches, len(body)), nil
+}
+
+// probeAfter is how many failures in a row make a lane ask before it sends.
+const probeAfter = 3
+
+// probe asks whether the archive answers this device at all. The failure is nil when
+// it does, or when what it said is the request's to sort out. The error is the
+// context's.
+func (l *lane) probe(ctx context.Context) (*Failure, error) {
+	token, err := protocol.Token(l.u.opts.Identity, l.u.opts.Archive.Name(), http.MethodGet, headPath(l.id), nil, l.u.now())
+	if err != nil {
+		return nil, err
+	}
+	err = l.u.opts.Remote.head(ctx, l.id, token)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	var f *Failure
+	if !errors.As(err, &f) {
+		return nil, err
+	}
+	switch {
+	case f.State == StateUnreachable, f.State == StateBusy:
+		return f, nil
+	case f.State == StateNotArchive && f.Problem == nil:
+		return l.diagnose(ctx, f), nil
+	}
+	return nil, nil
 }
 
 // take lets go of the batches whose receipts verify. The spool verifies them again,
@@ -285,6 +365,7 @@ func (l *lane) failed(f *Failure) time.Duration {
 	if f.State == StateRefused || f.State == StateFork { // only a person can help
 		l.pace.slow()
 	}
+	l.failures++
 	wait := l.pace.next(f.RetryAfter)
 	now := l.u.opts.Now()
 	text := clean(f.Error())
@@ -314,7 +395,7 @@ func (l *lane) delivering() {
 
 func (l *lane) delivered(n int) {
 	l.pace.reset()
-	l.clockTried = false
+	l.clockTried, l.failures = false, 0
 	l.most = min(2*l.most, l.batches)
 	now := l.u.opts.Now()
 	l.mu.Lock()

@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"tidemark/seal"
 	"tidemark/seal/protocol"
@@ -30,42 +31,33 @@ const (
 	maxProblem     = 64 << 10
 )
 
-func newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    connectTimeout,
-		ResponseHeaderTimeout:  headerTimeout,
-		IdleConnTimeout:        90 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
-	}
-}
-
 // Remote speaks the protocol to what answers at an archive's address. Safe for
 // concurrent use.
 type Remote struct {
-	base   string // without a slash at the end
-	client *http.Client
-	agent  string
+	base    string // without a slash at the end
+	client  *http.Client
+	agent   string
+	rate    int64         // bytes per second, 0 for no limit
+	limiter *rate.Limiter // nil for no limit
 }
 
 // NewRemote names an archive's address, such as https://archive.example.com, and
-// the client to reach it with, nil meaning NewClient(). UserAgent tells the archive
-// which program asks.
+// the client to reach it with, nil meaning one of NewClient without a proxy of its own.
+// UserAgent tells the archive which program asks.
 func NewRemote(address, userAgent string, client *http.Client) (*Remote, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("archive address must be https://host[:port][/path]")
 	}
 	if client == nil {
-		client = NewClient()
+		client = &http.Client{Transport: newTransport()}
 	}
 	c := *client // not the caller's
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Remote{base: strings.TrimRight(address, "/"), client: &c, agent: userAgent}, nil
 }
+
+var errProxyLogin = errors.New("the proxy on the way wants a login (407; set archive.proxy with user and password)")
 
 // Failure is an exchange that did not end with what was asked for.
 type Failure struct {
@@ -100,19 +92,35 @@ func (r *Remote) Enroll(ctx context.Context, token string, e *protocol.Enrollmen
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
 	var answer protocol.Enrolled
-	if err := r.post(ctx, protocol.PathEnroll, token, protocol.TypeJSON, body, &answer); err != nil {
+	if _, err := r.post(ctx, protocol.PathEnroll, token, protocol.TypeJSON, body, &answer); err != nil {
 		return nil, err
 	}
 	return &answer, nil
 }
 
-// append sends batches, one after the other, to a lane.
-func (r *Remote) append(ctx context.Context, lane seal.Lane, token string, body []byte) (*protocol.Receipts, error) {
-	var answer protocol.Receipts
-	if err := r.post(ctx, batchesPath(lane), token, protocol.TypeBatches, body, &answer); err != nil {
-		return nil, err
+// append sends batches, one after the other, to a lane. The pause is what an archive
+// that took them asks for before the next request.
+func (r *Remote) append(ctx context.Context, lane seal.Lane, token string, body []byte) (answer *protocol.Receipts, pause time.Duration, err error) {
+	answer = new(protocol.Receipts)
+	pause, err = r.post(ctx, batchesPath(lane), token, protocol.TypeBatches, body, answer)
+	return answer, pause, err
+}
+
+// head asks where the archive's chain of a lane ends. It costs a few hundred bytes, and
+// so tells whether it is worth sending millions.
+func (r *Remote) head(ctx context.Context, lane seal.Lane, token string) error {
+	resp, done, err := r.do(ctx, http.MethodGet, headPath(lane), token, "", nil)
+	if err != nil {
+		return err
 	}
-	return &answer, nil
+	defer done()
+	var h protocol.Head
+	_, err = success(resp, &h)
+	return err
+}
+
+func headPath(lane seal.Lane) string {
+	return strings.Replace(protocol.PathHead, "{lane}", lane.String(), 1)
 }
 
 func batchesPath(lane seal.Lane) string {
@@ -120,36 +128,41 @@ func batchesPath(lane seal.Lane) string {
 }
 
 // post sends the body and reads a JSON answer. Errors are Failures.
-func (r *Remote) post(ctx context.Context, path, token, contentType string, body []byte, into any) error {
+func (r *Remote) post(ctx context.Context, path, token, contentType string, body []byte, into any) (pause time.Duration, err error) {
 	resp, done, err := r.do(ctx, http.MethodPost, path, token, contentType, body)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer done()
+	return success(resp, into)
+}
+
+// success reads the JSON of an answer that is one of the protocol's successes.
+func success(resp *http.Response, into any) (pause time.Duration, err error) {
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return failure(resp)
+		return 0, failure(resp)
 	}
 	if t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || t != protocol.TypeJSON {
-		return notArchive(resp, fmt.Sprintf("status %d with an answer of type %q", resp.StatusCode, resp.Header.Get("Content-Type")))
+		return 0, notArchive(resp, fmt.Sprintf("status %d with an answer of type %q", resp.StatusCode, resp.Header.Get("Content-Type")))
 	}
 	data, err := readAll(resp, maxAnswer)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return notArchive(resp, "an answer that is not of the protocol")
+		return 0, notArchive(resp, "an answer that is not of the protocol")
 	}
-	return nil
+	return retryAfter(resp.Header.Get("Retry-After"), date(resp)), nil
 }
 
 func (r *Remote) do(ctx context.Context, method, path, token, contentType string, body []byte) (*http.Response, func(), error) {
-	limit := baseTimeout + time.Duration(len(body))*time.Second/slowestLink
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, r.limit(len(body)))
 	req, err := http.NewRequestWithContext(ctx, method, r.base+path, bytes.NewReader(body))
 	if err != nil {
 		cancel()
 		return nil, nil, fmt.Errorf("make request: %w", err)
 	}
+	r.body(req, body)
 	req.Header.Set("User-Agent", r.agent)
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
@@ -160,6 +173,9 @@ func (r *Remote) do(ctx context.Context, method, path, token, contentType string
 	resp, err := r.client.Do(req)
 	if err != nil {
 		cancel()
+		if strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)) { // the transport has no value for it
+			err = errProxyLogin
+		}
 		return nil, nil, &Failure{State: StateUnreachable, Err: fmt.Errorf("reach archive: %w", err)}
 	}
 	return resp, func() {
@@ -199,7 +215,9 @@ func failure(resp *http.Response) *Failure {
 			where = u.Host
 		}
 		return notArchive(resp, fmt.Sprintf("a redirect (%d) to %s", code, where))
-	case code == http.StatusBadGateway || code == http.StatusGatewayTimeout || code == http.StatusProxyAuthRequired:
+	case code == http.StatusProxyAuthRequired:
+		f.State, f.Err = StateUnreachable, errProxyLogin
+	case code == http.StatusBadGateway || code == http.StatusGatewayTimeout:
 		f.State, f.Err = StateUnreachable, fmt.Errorf("a gateway on the way answers %d", code)
 	case code == http.StatusTooManyRequests || code >= 500:
 		f.State, f.Err = StateBusy, fmt.Errorf("status %d", code)

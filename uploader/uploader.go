@@ -22,6 +22,11 @@
 //   - The archive's head is not where this queue's chain is: a restored or cloned
 //     device or archive. [StateFork]; everything is kept until a person decides.
 //   - Too large for something on the way: the request is halved, and stays so.
+//   - Nothing but failures: after a few, a request without a body asks first whether
+//     the archive answers again, so that a broken link is not fed megabytes.
+//   - Another network, or the end of a sleep: [Uploader.Wake] ends the pauses that
+//     failing to get through has brought on.
+//   - A lane of greater urgency has something to deliver: the others wait.
 //
 // # Trust
 //
@@ -36,7 +41,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,7 +73,7 @@ type Options struct {
 	Identity *seal.Identity // signs the request tokens
 	Remote   *Remote        // where the archive is
 
-	Lanes        []seal.Lane      // nil means messages and media
+	Lanes        []seal.Lane      // the most urgent first; nil means messages and media
 	RequestBytes int              // batches of about this many bytes in one request; 0 means 4 MiB
 	RetryFirst   time.Duration    // first back-off at most; 0 means 500 ms
 	RetryMax     time.Duration    // longest back-off; 0 means 5 min
@@ -158,9 +162,30 @@ func (u *Uploader) Status() Status {
 	return s
 }
 
-// NewClient makes the HTTP client deliveries use: proxies from the environment,
-// connections and answers within limits of time and size.
-func NewClient() *http.Client { return &http.Client{Transport: newTransport()} }
+// Wake makes lanes that wait for a network try again now: the device has another
+// network, or woke from sleep. A pause that the archive asked for is kept.
+func (u *Uploader) Wake() {
+	for _, l := range u.lanes {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// urgent says whether a lane that comes before l has batches to deliver and gets on
+// with it: a video must not slow a text down.
+func (u *Uploader) urgent(l *lane) bool {
+	for _, before := range u.lanes {
+		if before == l {
+			return false
+		}
+		if before.pending.Load() && before.snapshot().State.OK() {
+			return true
+		}
+	}
+	return false
+}
 
 func errUndelivered(id seal.Lane, s State, cause string) error {
 	if cause == "" {

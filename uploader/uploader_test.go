@@ -537,7 +537,7 @@ func TestDrain(t *testing.T) {
 }
 
 // Promise: with several goroutines at work, what is appended while Run runs arrives
-// exactly once, in order, through an archive that fails every other request.
+// exactly once, in order, through an archive that fails every third request.
 func TestRunDelivers(t *testing.T) {
 	for name, makeQueue := range queues {
 		t.Run(name, func(t *testing.T) {
@@ -546,7 +546,7 @@ func TestRunDelivers(t *testing.T) {
 			w.set(func(a *archivetest.Archive) {
 				a.Intercept = func(rw http.ResponseWriter, r *http.Request, body []byte) bool {
 					n++
-					return n%2 == 0 && answer(500, "text/plain", "")(rw, r, body)
+					return n%3 == 0 && answer(500, "text/plain", "")(rw, r, body)
 				}
 				odd := 0
 				a.After = func(r []string) []string {

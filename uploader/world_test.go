@@ -36,16 +36,17 @@ var queues = map[string]func(t *testing.T, id *seal.Identity, a *seal.Archive) q
 		return s
 	},
 	"memory": func(t *testing.T, id *seal.Identity, a *seal.Archive) queue {
-		return &memory{t: t, id: id, archive: a, wake: make(chan struct{})}
+		return &memory{t: t, id: id, archive: a, lane: seal.Messages, wake: make(chan struct{})}
 	},
 }
 
-// memory is a queue of the messages lane that fails the test when it is asked to let
+// memory is a queue of one lane that fails the test when it is asked to let
 // go of a batch without the archive's receipt.
 type memory struct {
 	t       *testing.T
 	id      *seal.Identity
 	archive *seal.Archive
+	lane    seal.Lane
 
 	mu      sync.Mutex
 	batches []*seal.Batch
@@ -75,7 +76,7 @@ func (m *memory) Peek(lane seal.Lane, maxBytes int) ([]*seal.Batch, error) {
 	defer m.mu.Unlock()
 	var out []*seal.Batch
 	for _, b := range m.batches {
-		if lane != seal.Messages || (len(out) > 0 && maxBytes < len(b.Raw)) {
+		if lane != m.lane || (len(out) > 0 && maxBytes < len(b.Raw)) {
 			break
 		}
 		maxBytes -= len(b.Raw)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -63,7 +64,8 @@ func TestDefaults(t *testing.T) {
 func TestFile(t *testing.T) {
 	key := seal.ArchiveKey{1, 2, 3}.String()
 	c, settings, err := load(t, `
-archive: {url: https://archive.example.com, key: `+key+`}
+archive: {url: https://archive.example.com, key: `+key+`, proxy: 'http://anna:secret@proxy:3128'}
+delivery: {max_rate: 250KiB}
 state_dir: '`+abs("/var/lib/other")+`'
 sources: ['`+abs("/srv/wechat")+`']
 capture:
@@ -85,10 +87,13 @@ log: {level: debug, format: json}
 	if c.ArchiveURL != "https://archive.example.com" || c.ArchiveKey != key || c.StateDir != abs("/var/lib/other") ||
 		c.Sources[0] != abs("/srv/wechat") || c.Scope.Accounts.Exclude[0] != "wxid_boss" || c.Scope.Conversations.Include[1] != "kind:room" ||
 		c.History.Since.Format(time.DateOnly) != "2026-01-01" || c.Poll != 500*time.Millisecond || len(c.Keys) != 2 || c.Keys[1].Command[1] != "--quiet" ||
-		c.SpoolMaxBytes != 500<<20 || c.LogLevel.String() != "DEBUG" || c.LogFormat != "json" {
+		c.Proxy != "http://anna:secret@proxy:3128" || c.MaxRate != 250<<10 || c.SpoolMaxBytes != 500<<20 || c.LogLevel.String() != "DEBUG" || c.LogFormat != "json" {
 		t.Errorf("%+v", c)
 	}
 	for _, s := range settings {
+		if strings.Contains(fmt.Sprint(s.Value), "secret") {
+			t.Errorf("%s shows a password", s.Key)
+		}
 		if s.Origin != FromFile || !strings.Contains(s.Where, "tidemark.yaml:") {
 			t.Errorf("%s comes from %s %s", s.Key, s.Origin, s.Where)
 		}

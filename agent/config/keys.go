@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ import (
 type Config struct {
 	ArchiveURL    string
 	ArchiveKey    string
+	Proxy         string
+	MaxRate       int64 // bytes per second, 0 for no limit
 	StateDir      string
 	Sources       []string
 	Scope         collector.Scope
@@ -65,6 +68,12 @@ func Keys() []Key {
 			func(c *Config) *string { return &c.ArchiveURL }),
 		stringKey("archive.key", "", "the archive's key, tmk1…; empty means the one this device is enrolled with", checkArchiveKey,
 			func(c *Config) *string { return &c.ArchiveKey }),
+		{Name: "archive.proxy", Type: "URL", Default: "", Doc: "proxy to the archive, as http://user:password@host:port; empty means the one that the environment names",
+			set: func(c *Config, n *yaml.Node) error { return parseProxy(n, &c.Proxy) },
+			get: func(c *Config) any { return redactURL(c.Proxy) }},
+		{Name: "delivery.max_rate", Type: "size for each second, 0 for no limit", Default: "0", Doc: "how fast deliveries may use the network, all together",
+			set: func(c *Config, n *yaml.Node) error { return parseRate(n, &c.MaxRate) },
+			get: func(c *Config) any { return formatSize(c.MaxRate) }},
 		stringKey("state_dir", defaultStateDir(), "folder of the agent's identity, spool and added keys", checkAbsolute,
 			func(c *Config) *string { return &c.StateDir }),
 		listKey("sources", "[]", "folders to search for WeChat accounts beside the usual places", checkAbsolute,
@@ -191,6 +200,40 @@ func checkURL(s string) error {
 
 // CheckURL is the rule of archive.url, for the command line.
 func CheckURL(s string) error { return checkURL(s) }
+
+// parseProxy's errors quote nothing: the value may hold a password.
+func parseProxy(n *yaml.Node, into *string) error {
+	s, err := scalar(n)
+	if err != nil {
+		return err
+	}
+	if s != "" {
+		u, err := url.Parse(s)
+		if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+			return errors.New("must be http, https or socks5://[user:password@]host:port")
+		}
+	}
+	*into = s
+	return nil
+}
+
+// redactURL hides the password of a URL that may be shown.
+func redactURL(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return ""
+	}
+	return u.Redacted()
+}
+
+func parseRate(n *yaml.Node, into *int64) error {
+	size, err := parseSize(n.Value)
+	if err != nil || size > 0 && size < 1<<10 {
+		return errors.New("must be a size such as 250KiB, at least 1KiB, or 0 for no limit")
+	}
+	*into = size
+	return nil
+}
 
 func checkArchiveKey(s string) error {
 	if _, err := seal.ParseArchiveKey(s); err != nil {

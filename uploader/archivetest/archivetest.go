@@ -71,7 +71,7 @@ type Archive struct {
 	Devices map[seal.DeviceID]ed25519.PublicKey
 
 	Kept      []*seal.Batch // of all lanes, in the order of arrival
-	Requests  int           // for anything but the key document
+	Requests  int           // for anything but the key document and a lane's head
 	Enrolling int           // requests to enrol
 
 	// Intercept may answer a request in the archive's place; it says whether it did.
@@ -116,7 +116,7 @@ func (a *Archive) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if r.URL.Path != protocol.PathArchive {
+	if r.Method != http.MethodGet {
 		a.Requests++
 	}
 	if a.Intercept != nil && a.Intercept(w, r, body) {
@@ -131,6 +131,8 @@ func (a *Archive) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.enroll(w, r, body)
 	case err == nil && r.Method == http.MethodPost:
 		a.append(w, r, lane, body)
+	case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/head"):
+		a.head(w, r)
 	default:
 		a.T.Errorf("request %s %s", r.Method, r.URL.Path)
 	}
@@ -196,6 +198,18 @@ func (a *Archive) append(w http.ResponseWriter, r *http.Request, lane seal.Lane,
 		receipts = a.After(receipts)
 	}
 	WriteReceipts(w, receipts)
+}
+
+// head answers where a lane's chain ends.
+func (a *Archive) head(w http.ResponseWriter, r *http.Request) {
+	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	device, err := protocol.VerifyToken(token, a.Keys.Archive.Name(), r.Method, r.URL.Path, nil, a.Clock(), func(d seal.DeviceID) ed25519.PublicKey { return a.Devices[d] })
+	lane, laneErr := seal.ParseLane(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/v1/lanes/"), "/head"))
+	if err := errors.Join(err, laneErr); err != nil {
+		a.T.Errorf("request for a head: %v", err)
+	}
+	w.Header().Set("Content-Type", protocol.TypeJSON)
+	json.NewEncoder(w).Encode(a.Head(device, lane))
 }
 
 // Head is the head of a device's lane. Call it inside Do.
