@@ -9,17 +9,18 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 	"unsafe"
 
 	"github.com/klauspost/compress/zstd"
 
+	"tidemark/collector/wechat/blob"
+	"tidemark/collector/wechat/content"
 	"tidemark/record"
 )
 
 // Base types of a row; see docs/coverage.md.
 const (
-	baseText    = 1
+	baseApp     = 49
 	baseSystem  = 10000
 	baseControl = 10002
 )
@@ -38,7 +39,9 @@ type Rows struct {
 	width   int
 	senders map[string]*record.Sender
 	native  record.Native
-	text    string
+	extra   blob.Extra
+	in      content.Input
+	out     content.Result
 	buf     []byte
 	digits  []byte
 }
@@ -53,14 +56,18 @@ const (
 	colSender
 	colCreated
 	colContent
-	colMarker    // how the content is compressed
-	colTalker    // whose conversation it is
-	colTalkerID  // the same, by the database's names
-	colSource    // where a message comes from and whom it mentions
-	colPacked    // of 4.x: what the client knows of a row's media; of Windows 3.x: the body of app messages
-	colExtra     // of Windows 3.x: a room's sender, paths of media
-	colDisplay   // the text of what has none of its own
-	colVoiceText // the transcript of a voice
+	colMarker // how the content is compressed
+	colTalker // whose conversation it is
+	required  // what follows may be absent
+
+	colTalkerID     = iota - 1 // the same, by the database's names
+	colCompressed              // content that stands apart, in a block
+	colSource                  // where a message comes from and whom it mentions
+	colSourceMarker            // how that is compressed
+	colPacked                  // of 4.x: what the client knows of a row's media, and the transcript of a voice
+	colExtra                   // of Windows 3.x: a room's sender, paths of media
+	colDisplay                 // the text of what has none of its own
+	colVoiceText               // the transcript of a voice
 	columnCount
 )
 
@@ -109,12 +116,17 @@ func (d *Rows) Talker(row record.Row) string {
 	return UnresolvedTalker + strconv.FormatInt(id, 10)
 }
 
-// Message is what Decode found out beyond the record's own fields.
+// Message is what Decode found out beyond the record's own fields. Like them it is good
+// until the next call.
 type Message struct {
 	LocalID  int64
 	ServerID int64
 	Created  int64  // seconds
-	Content  []byte // the content, decompressed: what the row means, apart from counters
+	Content  []byte // the content, decompressed: with Shown, what the row means, apart from counters
+	Shown    string // text that stands beside the content and is part of what the row means
+
+	Hints *content.Hints // what finds the message's files
+	Extra blob.Extra     // of Windows 3.x: paths of the message's files
 }
 
 // System says whether the row is one of the client's notices: what a recalled
@@ -143,28 +155,68 @@ func (d *Rows) Decode(row record.Row, r *record.Record) Message {
 	}
 	r.Decoder = d.Schema.Decoder
 
-	body, err := d.Schema.content(d, row)
+	if i := d.at[colExtra]; i >= 0 {
+		d.extra = blob.ReadExtra(row[i].Value.Bytes)
+	}
+	body, err := d.unpack(row)
 	m.Content = body
 	username, rest := d.Schema.sender(d, row, body)
-	if err == nil {
-		body = rest
-	}
 	if username != "" {
 		r.Sender = d.sender(username)
 	}
-	r.Type = messageType(d.native.Type, body)
-	switch {
-	case err != nil:
-		r.Unreadable = err.Error()
-	case r.Type == record.TypeUnknown:
-		// Other types carry XML or nothing; the raw row has it.
-	case !utf8.Valid(body):
-		r.Unreadable = "content is not valid UTF-8"
-	default:
-		d.text = view(body)
-		r.Text = &d.text
+	if d.in.Name == nil {
+		d.in.Name = d.Name
+		d.in.MessageID = func(serverID string) string { return record.MessageID(d.Owner, d.Conversation.ID, serverID) }
+	}
+	d.in.Base, d.in.Sub, d.in.Body = d.native.Type, d.native.Subtype, rest
+	d.in.Source, d.in.Packed = d.source(row), d.value(row, colPacked).Bytes
+	d.in.Display, d.in.Voice = string(d.value(row, colDisplay).Bytes), string(d.value(row, colVoiceText).Bytes)
+	if err != nil {
+		d.in.Body = nil
+	}
+	content.Decode(&d.in, &d.out)
+	d.out.Fill(r)
+	if err != nil {
+		r.Unreadable, r.Text = err.Error(), nil
+	}
+	m.Hints, m.Extra = &d.out.Hints, d.extra
+	if m.Shown = d.in.Display; d.out.Body != nil && d.out.Body.Voice != nil {
+		m.Shown += d.out.Body.Voice.Transcript
 	}
 	return m
+}
+
+// unpack gives what the row says: its content or, where that is elsewhere, the block
+// beside it that the third generation keeps app messages in.
+func (d *Rows) unpack(row record.Row) ([]byte, error) {
+	text := d.value(row, colContent)
+	if block := d.value(row, colCompressed); block.Class == record.Blob && len(block.Bytes) > 0 && (len(text.Bytes) == 0 || d.native.Type == baseApp) {
+		out, err := blob.LZ4(d.buf[:0], block.Bytes)
+		if err != nil {
+			return block.Bytes, err
+		}
+		d.buf = out
+		return out, nil
+	}
+	out, err := decompress(d.buf, text, d.value(row, colMarker))
+	if err == nil && text.Class == record.Blob && bytes.HasPrefix(text.Bytes, zstdMagic) {
+		d.buf = out // it may have grown
+	}
+	return out, err
+}
+
+// source gives the XML beside the content: in a column, which may be compressed, or
+// among what Windows 3.x keeps in BytesExtra.
+func (d *Rows) source(row record.Row) []byte {
+	i := d.at[colSource]
+	if i < 0 {
+		return []byte(d.extra.Source)
+	}
+	out, err := decompress(nil, row[i].Value, d.value(row, colSourceMarker))
+	if err != nil {
+		return nil // the row has it
+	}
+	return out
 }
 
 func (d *Rows) sender(username string) *record.Sender {
@@ -189,30 +241,11 @@ func (d *Rows) format(n int64) string {
 // view is b as a string, without a copy: good as long as b is, as Rows promises.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-func messageType(base int64, body []byte) string {
-	switch base {
-	case baseText:
-		return record.TypeText
-	case baseSystem, baseControl:
-		// The XML form names itself; a plain sentence in whatever language shows as a
-		// recall only by the row's change, which is the collector's to see.
-		if bytes.Contains(body, []byte("revokemsg")) {
-			return record.TypeRecall
-		}
-		return record.TypeSystem
-	default:
-		return record.TypeUnknown
-	}
-}
-
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
-
-// maxContent is the most that one row's content may unpack to.
-const maxContent = 32 << 20
 
 // content decoding, shared: DecodeAll is safe for concurrent use.
 var unzstd = sync.OnceValue(func() *zstd.Decoder {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxContent), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(4))
+	d, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(blob.MaxContent), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(4))
 	if err != nil {
 		panic(err) // options are constants
 	}
@@ -221,34 +254,34 @@ var unzstd = sync.OnceValue(func() *zstd.Decoder {
 
 var errDictionary = errors.New("content is compressed with the client's own dictionary")
 
-// decompress gives the content as the client would show it. The marker is WCDB's: 2
-// and 3 need a dictionary that only the client has, 4 and 5 are plain zstd. A blob
-// that begins with zstd's magic is treated so whatever the marker says.
-func (d *Rows) decompress(content, marker record.Value) ([]byte, error) {
-	if content.Class != record.Text && content.Class != record.Blob {
-		if content.Class == record.Integer {
-			return strconv.AppendInt(nil, content.Int, 10), nil
+// decompress gives a column as the client would show it, in buf where it unpacks
+// anything. The marker is WCDB's: 2 and 3 need a dictionary that only the client has, 4
+// and 5 are plain zstd. A blob that begins with zstd's magic is treated so whatever the
+// marker says.
+func decompress(buf []byte, value, marker record.Value) ([]byte, error) {
+	if value.Class != record.Text && value.Class != record.Blob {
+		if value.Class == record.Integer {
+			return strconv.AppendInt(nil, value.Int, 10), nil
 		}
 		return nil, nil
 	}
 	if marker.Class == record.Integer && (marker.Int == 2 || marker.Int == 3) {
-		return content.Bytes, errDictionary
+		return value.Bytes, errDictionary
 	}
-	compressed := content.Class == record.Blob && bytes.HasPrefix(content.Bytes, zstdMagic)
+	compressed := value.Class == record.Blob && bytes.HasPrefix(value.Bytes, zstdMagic)
 	if !compressed && marker.Class == record.Integer && (marker.Int == 4 || marker.Int == 5) {
-		compressed = bytes.HasPrefix(content.Bytes, zstdMagic)
+		compressed = bytes.HasPrefix(value.Bytes, zstdMagic)
 		if !compressed {
-			return content.Bytes, fmt.Errorf("content is marked as compressed (%d) and is not", marker.Int)
+			return value.Bytes, fmt.Errorf("content is marked as compressed (%d) and is not", marker.Int)
 		}
 	}
 	if !compressed {
-		return content.Bytes, nil
+		return value.Bytes, nil
 	}
-	out, err := unzstd().DecodeAll(content.Bytes, d.buf[:0])
+	out, err := unzstd().DecodeAll(value.Bytes, buf[:0])
 	if err != nil {
-		return content.Bytes, fmt.Errorf("content does not decompress: %w", sanitize(err))
+		return value.Bytes, fmt.Errorf("content does not decompress: %w", sanitize(err))
 	}
-	d.buf = out
 	return out, nil
 }
 

@@ -22,9 +22,10 @@ var m3 = &Schema{
 	columns: [columnCount]string{
 		colLocalID: "mesLocalID", colServerID: "mesSvrID", colType: "messageType", colOrder: "msgSeq", colSender: "mesDes",
 		colCreated: "msgCreateTime", colContent: "msgContent", colSource: "msgSource", colVoiceText: "msgVoiceText",
+		colCompressed: "CompressContent",
 	},
 	known: []string{
-		"msgStatus", "msgImgStatus", "IntRes1", "IntRes2", "StrRes1", "StrRes2", "CompressContent", "ConBlob",
+		"msgStatus", "msgImgStatus", "IntRes1", "IntRes2", "StrRes1", "StrRes2", "ConBlob",
 	},
 	table: func(name string) (string, bool) {
 		hash, ok := hashed(name, "Chat_")
@@ -38,9 +39,6 @@ var m3 = &Schema{
 	sessions: []nameQuery{{"SessionAbstract", "m_nsUserName", nil}},
 
 	sender: m3Sender,
-	content: func(d *Rows, row record.Row) ([]byte, error) {
-		return d.decompress(d.value(row, colContent), record.Value{})
-	},
 	native: func(d *Rows, row record.Row) record.Native { return record.Native{Type: d.int(row, colType)} },
 }
 

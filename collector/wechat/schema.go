@@ -34,8 +34,6 @@ type Schema struct {
 
 	// sender finds who sent a row and takes off body what names them there.
 	sender func(d *Rows, row record.Row, body []byte) (username string, rest []byte)
-	// content gives what the row says, unpacked.
-	content func(d *Rows, row record.Row) ([]byte, error)
 	// native gives the client's own type numbers.
 	native func(d *Rows, row record.Row) record.Native
 }

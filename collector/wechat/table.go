@@ -92,7 +92,7 @@ func tableColumns(v *sqlcipher.View, table string) ([]string, error) {
 // this version knows, or nothing.
 func (t *Table) Unfamiliar() []string {
 	var out []string
-	for _, c := range t.schema.columns {
+	for _, c := range t.schema.columns[:required] {
 		if c != "" && !slices.Contains(t.Columns, c) {
 			out = append(out, "-"+c)
 		}

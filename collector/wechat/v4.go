@@ -21,10 +21,10 @@ var v4 = &Schema{
 	columns: [columnCount]string{
 		colLocalID: "local_id", colServerID: "server_id", colType: "local_type", colOrder: "sort_seq",
 		colSender: "real_sender_id", colCreated: "create_time", colContent: "message_content",
-		colMarker: "WCDB_CT_message_content", colSource: "source", colPacked: "packed_info_data",
+		colMarker: "WCDB_CT_message_content", colSource: "source", colSourceMarker: "WCDB_CT_source", colPacked: "packed_info_data",
 	},
 	known: []string{
-		"status", "upload_status", "download_status", "server_seq", "origin_source", "compress_content", "WCDB_CT_source",
+		"status", "upload_status", "download_status", "server_seq", "origin_source", "compress_content",
 	},
 	table:  func(name string) (string, bool) { return hashed(name, "Msg_") },
 	names:  "Name2Id",
@@ -37,9 +37,6 @@ var v4 = &Schema{
 	sessions: []nameQuery{{"SessionTable", "username", nil}, {"SessionDeleteTable", "username", nil}},
 
 	sender: v4Sender,
-	content: func(d *Rows, row record.Row) ([]byte, error) {
-		return d.decompress(d.value(row, colContent), d.value(row, colMarker))
-	},
 	native: func(d *Rows, row record.Row) record.Native {
 		n := d.int(row, colType)
 		return record.Native{Type: n & 0xffffffff, Subtype: n >> 32}

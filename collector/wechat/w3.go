@@ -24,7 +24,7 @@ var w3 = &Schema{
 	columns: [columnCount]string{
 		colLocalID: "localId", colServerID: "MsgSvrID", colType: "Type", colSubtype: "SubType", colOrder: "Sequence",
 		colSender: "IsSender", colCreated: "CreateTime", colContent: "StrContent", colTalker: "StrTalker", colTalkerID: "TalkerId",
-		colDisplay: "DisplayContent", colPacked: "CompressContent", colExtra: "BytesExtra",
+		colDisplay: "DisplayContent", colCompressed: "CompressContent", colExtra: "BytesExtra",
 	},
 	known: []string{
 		"StatusEx", "FlagEx", "Status", "MsgServerSeq", "MsgSequence", "Reserved0", "Reserved1", "Reserved2", "Reserved3",
@@ -42,9 +42,6 @@ var w3 = &Schema{
 	},
 
 	sender: w3Sender,
-	content: func(d *Rows, row record.Row) ([]byte, error) {
-		return d.decompress(d.value(row, colContent), record.Value{})
-	},
 	native: func(d *Rows, row record.Row) record.Native {
 		return record.Native{Type: d.int(row, colType), Subtype: d.int(row, colSubtype)}
 	},
@@ -57,7 +54,7 @@ func w3Sender(d *Rows, row record.Row, body []byte) (string, []byte) {
 	case d.int(row, colSender) == 1:
 		return d.Owner, body
 	case d.Conversation.Kind == "room":
-		return "", body
+		return d.extra.Sender, body
 	case d.Conversation.Kind == "":
 		return "", body // the row does not say whose it is
 	}

@@ -37,7 +37,7 @@ func TestConversationKind(t *testing.T) {
 }
 
 func text(s string) record.Value { return record.Value{Class: record.Text, Bytes: []byte(s)} }
-func blob(b []byte) record.Value { return record.Value{Class: record.Blob, Bytes: b} }
+func bin(b []byte) record.Value  { return record.Value{Class: record.Blob, Bytes: b} }
 func num(n int64) record.Value   { return record.Value{Class: record.Integer, Int: n} }
 
 func packed(s string) []byte {
@@ -88,17 +88,18 @@ func TestDecode(t *testing.T) {
 		"an unknown sender is found in the prefix":    {room: true, row: row(1, 0, text("wxid_peer:\nhi"), null), kind: "text", sender: "wxid_peer", text: "hi"},
 		"a prefix nobody bears is text":               {room: true, row: row(1, 0, text("stranger:\nhi"), null), kind: "text", text: "stranger:\nhi"},
 		"an unknown sender is not guessed":            {row: row(1, 55, text("hi"), null), kind: "text", text: "hi"},
-		"compressed, as marked":                       {row: row(1, 2, blob(packed("long 文字")), num(4)), kind: "text", sender: "wxid_peer", text: "long 文字"},
-		"compressed, the marker lost":                 {row: row(1, 2, blob(packed("hi")), null), kind: "text", sender: "wxid_peer", text: "hi"},
-		"compressed in a room":                        {room: true, row: row(1, 2, blob(packed("wxid_peer:\nhi")), num(4)), kind: "text", sender: "wxid_peer", text: "hi"},
+		"compressed, as marked":                       {row: row(1, 2, bin(packed("long 文字")), num(4)), kind: "text", sender: "wxid_peer", text: "long 文字"},
+		"compressed, the marker lost":                 {row: row(1, 2, bin(packed("hi")), null), kind: "text", sender: "wxid_peer", text: "hi"},
+		"compressed in a room":                        {room: true, row: row(1, 2, bin(packed("wxid_peer:\nhi")), num(4)), kind: "text", sender: "wxid_peer", text: "hi"},
 		"marked as compressed and is not":             {row: row(1, 2, text("hi"), num(4)), kind: "text", sender: "wxid_peer", unreadable: true},
-		"compressed with the client's own dictionary": {row: row(1, 2, blob([]byte{0x28, 0xb5, 0x2f, 0xfd, 3}), num(2)), kind: "text", sender: "wxid_peer", unreadable: true},
-		"a torn zstd frame":                           {row: row(1, 2, blob(packed("hello hello hello")[:9]), num(4)), kind: "text", sender: "wxid_peer", unreadable: true},
+		"compressed with the client's own dictionary": {row: row(1, 2, bin([]byte{0x28, 0xb5, 0x2f, 0xfd, 3}), num(2)), kind: "text", sender: "wxid_peer", unreadable: true},
+		"a torn zstd frame":                           {row: row(1, 2, bin(packed("hello hello hello")[:9]), num(4)), kind: "text", sender: "wxid_peer", unreadable: true},
 		"not UTF-8":                                   {row: row(1, 2, text("a\xff"), null), kind: "text", sender: "wxid_peer", unreadable: true},
-		"another type keeps to its row":               {row: row(244813135921, 2, text("<msg/>"), null), kind: "unknown", sender: "wxid_peer"},
+		"another type keeps to its row":               {row: row(99, 2, text("<msg/>"), null), kind: "unknown", sender: "wxid_peer"},
+		"an app message's sub type is the high half":  {row: row(244813135921, 2, text("<msg/>"), null), kind: "quote", sender: "wxid_peer", unreadable: true},
 		"a type with a sub type in the high half":     {row: row(5<<32|1, 2, text("hi"), null), kind: "text", sender: "wxid_peer", text: "hi"},
 		"a notice":              {row: row(10000, 2, text("Peer joined"), null), kind: "system", sender: "wxid_peer", text: "Peer joined"},
-		"a recall that says so": {row: row(10002, 2, text(`<sysmsg type="revokemsg"/>`), null), kind: "recall", sender: "wxid_peer", text: `<sysmsg type="revokemsg"/>`},
+		"a recall that says so": {row: row(10002, 2, text(`<sysmsg type="revokemsg"><revokemsg><replacemsg>gone</replacemsg></revokemsg></sysmsg>`), null), kind: "recall", sender: "wxid_peer", text: "gone"},
 	}
 	for name, c := range cases {
 		var r record.Record
