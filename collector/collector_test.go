@@ -25,24 +25,26 @@ func (d *device) running() (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// Whatever a live client writes, in each of its ways of checkpointing, is captured
-// exactly once, unchanged and in order, recalls included.
+// Whatever a live client of any generation writes, in each of its ways of
+// checkpointing, is captured exactly once, unchanged and in order, recalls included.
 func TestLive(t *testing.T) {
-	for _, mode := range []string{"client", "never", "truncate"} {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-			w := simtest.New(t)
-			chat := w.Chat("--checkpoint", mode, "--rate", "150", "--count", "1500", "--recall", "0.05",
-				"--recall-after", "400ms", "--checkpoint-after", checkpointAfter(mode))
-			w.Ready(t.Context())
-			d := newDevice(t, w)
-			d.keys.set(w.Key())
-			stop := d.running()
-			chat.Wait()
-			stop()
-			d.once()                   // what was committed after the last pass
-			d.compare("--grace", "1m") // a busy machine may see a recall first; TestRecall is strict
-		})
+	for _, g := range simtest.Generations {
+		for _, mode := range []string{"client", "never", "truncate"} {
+			t.Run(string(g)+" "+mode, func(t *testing.T) {
+				t.Parallel()
+				w := simtest.NewOf(t, g)
+				chat := w.Chat("--checkpoint", mode, "--rate", "150", "--count", "1000", "--recall", "0.05", "--officials", "2",
+					"--recall-after", "400ms", "--checkpoint-after", checkpointAfter(mode))
+				w.Ready(t.Context())
+				d := newDevice(t, w)
+				d.keys.set(w.Key())
+				stop := d.running()
+				chat.Wait()
+				stop()
+				d.once()                   // what was committed after the last pass
+				d.compare("--grace", "1m") // a busy machine may see a recall first; TestRecall is strict
+			})
+		}
 	}
 }
 

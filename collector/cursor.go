@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tidemark/collector/wechat"
 	"tidemark/record"
 	"tidemark/spool"
 )
@@ -103,18 +104,20 @@ func (d *digester) check() [4]byte {
 
 // row digests what a row means: its type, sender, server id and content, without
 // delivery counters and without how the content is compressed.
-func (d *digester) row(r *record.Record, serverID int64, content []byte) digest {
+func (d *digester) row(r *record.Record, m *wechat.Message) digest {
 	b := append(d.buf[:0], d.secret...)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.Native.Type))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.Native.Subtype))
-	b = binary.BigEndian.AppendUint64(b, uint64(serverID))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.ServerID))
 	sender := ""
 	if r.Sender != nil {
 		sender = r.Sender.ID
 	}
 	b = binary.BigEndian.AppendUint32(b, uint32(len(sender)))
 	b = append(b, sender...)
-	b = append(b, content...)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(m.Shown)))
+	b = append(b, m.Shown...)
+	b = append(b, m.Content...)
 	d.buf = b
 	// SHA-256 of secret and message: only eight bytes of it are kept, so the length
 	// extension that HMAC guards against has nothing to extend.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -82,7 +83,7 @@ func only(root string) (out []discover.Account, problems []discover.Problem) {
 		return nil, problems
 	}
 	for _, a := range found {
-		if filepath.Dir(a.Path) == real {
+		if strings.HasPrefix(a.Path, real+string(filepath.Separator)) {
 			out = append(out, a)
 		}
 	}

@@ -178,7 +178,7 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 	var now *windowRow
 	if recent || was != nil {
 		now = &windowRow{
-			digest: r.digests.row(rec, m.ServerID, m.Content), created: m.Created,
+			digest: r.digests.row(rec, &m), created: m.Created,
 			server: m.ServerID != 0, system: wechat.System(rec.Native),
 		}
 		change.rows[m.LocalID] = now
@@ -214,7 +214,7 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 		rec.Change = record.ChangeContent
 	}
 	// Keyed digests stay on the device; the identity of a revision is of its state.
-	rec.ID = record.RevisionID(rec.Of, rec.Change, strconv.FormatInt(rec.Native.Type, 10), rec.ServerID, string(m.Content))
+	rec.ID = record.RevisionID(rec.Of, rec.Change, strconv.FormatInt(rec.Native.Type, 10), rec.ServerID, string(m.Content), m.Shown)
 	r.b.revisions++
 	r.append(rec)
 	return m.LocalID, now
