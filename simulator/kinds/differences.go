@@ -6,7 +6,7 @@ import (
 )
 
 // Differences names the members of Expect that record lacks or has otherwise: record is
-// a record's JSON as encoding/json decodes it into a map. Further members do not matter,
+// a record's JSON as encoding/json decodes it into a map, which leaves out what is false. Further members do not matter,
 // lists must have the same length. Numbers are compared by value. It names members, never
 // their text.
 func Differences(expect, record map[string]any) []string {
@@ -42,6 +42,8 @@ func differences(at string, want, got any) []string {
 		return out
 	}
 	switch {
+	case want == false && got == nil: // left out when it is not so
+		return nil
 	case got == nil:
 		return []string{at + " is absent"}
 	case number(want) != number(got) || number(want) == "" && want != got:

@@ -277,11 +277,12 @@ func TestRecalled(t *testing.T) {
 // Promise: Differences finds what is absent, other, or of another length, and nothing
 // else, in a record as it comes from JSON.
 func TestDifferences(t *testing.T) {
-	want := body("forward", "title", "t", "bytes", int64(7), "items", []any{fields("type", "text"), fields("type", "image")})
+	want := body("forward", "title", "t", "bytes", int64(7), "open", false, "items", []any{fields("type", "text"), fields("type", "image")})
 	for _, c := range []struct{ record, found string }{
 		{`{"type":"forward","forward":{"title":"t","bytes":7,"more":1,"items":[{"type":"text"},{"type":"image"}]}}`, ""},
 		{`{"type":"forward","forward":{"title":"u","bytes":8,"items":[{"type":"text"},{"type":"video"}]}}`, "forward.bytes differs; forward.items[1].type differs; forward.title differs"},
 		{`{"forward":{"title":"t","items":[{"type":"text"}]}}`, "forward.bytes is absent; forward.items has 1 members, not 2"},
+		{`{"forward":{"title":"t","bytes":7,"open":true,"items":[{"type":"text"},{"type":"image"}]}}`, "forward.open differs"},
 		{`{}`, "forward is absent"},
 	} {
 		var got map[string]any

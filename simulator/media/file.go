@@ -24,7 +24,7 @@ type File struct {
 	// for what lies in a database (Rows hold it) and for what is not there at all.
 	Path string `json:"path"`
 	Name string `json:"name"` // the file name to show; "" when the client has none
-	MIME string `json:"mime"` // "" when unknown, as of wxgf
+	MIME string `json:"mime"` // "" when unknown
 	Item string `json:"item"` // id of the item in a merged forward that the file belongs to
 
 	Encoding Encoding      `json:"encoding"`

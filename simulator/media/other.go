@@ -16,7 +16,7 @@ import (
 // asked for; in M3 it is a file.
 func (m Maker) Voice(ms, pieces int, have Have) Attachment {
 	b := silk(m.Rand, ms)
-	f := file(Original, "", "", b, Plain)
+	f := file(Original, "", "audio/x-silk", b, Plain)
 	a := Attachment{Size: f.Size, MD5: m.stem()}
 	switch m.Gen {
 	case W3:

@@ -26,10 +26,10 @@ const (
 	WXGF Format = "wxgf"
 )
 
-// MIME is the media type of the format; wxgf has none.
+// MIME is the media type of the format. That of wxgf is not registered.
 func (f Format) MIME() string {
 	if f == WXGF {
-		return ""
+		return "image/x-wxgf"
 	}
 	return "image/" + string(f)
 }
