@@ -32,6 +32,7 @@ type AccountInfo struct {
 	Path       string         `json:"path"`
 	InScope    bool           `json:"in_scope"`
 	Key        string         `json:"key"`             // one of the Key constants
+	ImageKey   bool           `json:"image_key"`       // a key of its images is given; only an image can tell whether it is right
 	Cause      string         `json:"cause,omitempty"` // of KeyUnknown
 	Databases  []DatabaseInfo `json:"databases"`
 }
@@ -60,9 +61,16 @@ func Accounts(ctx context.Context, c *config.Config) ([]AccountInfo, []discover.
 			Databases: []DatabaseInfo{},
 		}
 		given, err := ring.Keys(ctx, f.ID)
-		if err == nil && len(given) == 0 && f.Alternative != "" {
-			given, err = ring.Keys(ctx, f.Alternative)
+		images, imageErr := ring.ImageKeys(ctx, f.ID)
+		if f.Alternative != "" {
+			if err == nil && len(given) == 0 {
+				given, err = ring.Keys(ctx, f.Alternative)
+			}
+			if imageErr == nil && len(images) == 0 {
+				images, _ = ring.ImageKeys(ctx, f.Alternative) // a source that fails has failed for the other keys too
+			}
 		}
+		info.ImageKey = len(images) > 0
 		if err != nil {
 			info.Key, info.Cause = KeyUnknown, err.Error()
 		} else {
@@ -95,20 +103,32 @@ func AccountNames(c *config.Config) []string {
 }
 
 // checked are the databases that capture reads, below the account's database folder.
-var checked = []string{"contact/contact.db", "session/session.db", "message/message_[0-9]*.db", "message/biz_message_[0-9]*.db"}
+var checked = map[discover.Layout][]string{
+	discover.V4: {
+		"contact/contact.db", "session/session.db", "message/message_[0-9]*.db", "message/biz_message_[0-9]*.db", "message/media_[0-9]*.db",
+		"message/message_resource.db", "hardlink/hardlink.db",
+	},
+	discover.W3: {
+		"MicroMsg.db", "Multi/MSG[0-9]*.db", "Multi/MediaMSG[0-9]*.db", "PublicMsg.db", "OpenIMContact.db", "OpenIMMsg.db", "OpenIMMedia.db",
+		"HardLinkImage.db", "HardLinkVideo.db", "HardLinkFile.db",
+	},
+	discover.M3: {
+		"Contact/wccontact_new2.db", "Group/group_new.db", "Session/session_new.db", "Message/msg_[0-9].db", "hldata.db", "*/hldata.db",
+	},
+}
 
 // checkAccount tries the keys on page 1 of each database. Derived keys are shared,
 // for a derivation costs a tenth of a second of one core.
 func checkAccount(ctx context.Context, account discover.Account, info *AccountInfo, given []sqlcipher.Key, derived *sqlcipher.KeyCache) {
 	opens := 0
-	for _, pattern := range checked {
+	for _, pattern := range checked[account.Layout] {
 		files, err := fs.Glob(os.DirFS(account.DBDir), pattern) // no special characters of the path's
 		if err != nil {
 			info.Cause = err.Error()
 		}
 		for _, file := range files {
 			d := DatabaseInfo{File: file}
-			if err := checkDatabase(ctx, filepath.Join(account.DBDir, filepath.FromSlash(file)), given, derived); err != nil {
+			if err := checkDatabase(ctx, account, file, given, derived); err != nil {
 				d.Cause = err.Error()
 			} else {
 				d.Opens = true
@@ -132,8 +152,10 @@ func checkAccount(ctx context.Context, account discover.Account, info *AccountIn
 	}
 }
 
-func checkDatabase(ctx context.Context, path string, given []sqlcipher.Key, derived *sqlcipher.KeyCache) error {
-	db, err := sqlcipher.Open(path, sqlcipher.Options{Keys: func([16]byte) []sqlcipher.Key { return given }, Derived: derived})
+func checkDatabase(ctx context.Context, account discover.Account, file string, given []sqlcipher.Key, derived *sqlcipher.KeyCache) error {
+	db, err := sqlcipher.Open(filepath.Join(account.DBDir, filepath.FromSlash(file)), sqlcipher.Options{
+		Params: sqlcipher.ParamsFor(string(account.Layout)), Keys: func([16]byte) []sqlcipher.Key { return given }, Derived: derived,
+	})
 	if err != nil {
 		return err
 	}

@@ -16,40 +16,54 @@ import (
 func (a *app) keysCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "keys",
-		Short: "The database keys that the organisation gives",
+		Short: "The keys of databases and images that the organisation gives",
 		Long: `Keys are given, never looked for: by a file or a helper program that the
 configuration names (keys), or here by an administrator. No command shows a key.`,
 	}, a.keysAdd(), a.keysList(), a.keysRemove(), a.keysCheck())
 }
 
-// keyTarget is the account or the database that a key is for.
-type keyTarget struct{ account, salt string }
+// keyTarget is what a key is for: an account's databases, its images, or one database.
+type keyTarget struct {
+	account, salt string
+	image         bool
+}
 
 func (t *keyTarget) flags(a *app, cmd *cobra.Command) {
-	cmd.Flags().StringVar(&t.account, "account", "", "WeChat `USERNAME` of the account's owner")
+	cmd.Flags().StringVar(&t.account, "account", "", "WeChat `USERNAME` of the account's owner, or the account as tidemark accounts shows it")
 	cmd.Flags().StringVar(&t.salt, "salt", "", "`SALT` of one database, its first 16 bytes as 32 hex digits")
+	cmd.Flags().BoolVar(&t.image, "image", false, "the key of the account's images, not of its databases")
 	cmd.MarkFlagsOneRequired("account", "salt")
 	cmd.MarkFlagsMutuallyExclusive("account", "salt")
+	cmd.MarkFlagsMutuallyExclusive("image", "salt")
 	cmd.RegisterFlagCompletionFunc("account", a.completeAccounts)
 }
 
 func (t *keyTarget) String() string {
-	if t.salt != "" {
+	switch {
+	case t.salt != "":
 		return "database " + strings.ToLower(t.salt)
+	case t.image:
+		return "images of account " + t.account
 	}
 	return "account " + t.account
 }
 
 func (a *app) keysAdd() *cobra.Command {
 	var target keyTarget
+	var xor string
 	cmd := &cobra.Command{
-		Use:   "add --account USERNAME | --salt SALT",
-		Short: "Keep a key, read in hex from standard input",
+		Use:   "add --account USERNAME [--image [--xor BYTE]] | --salt SALT",
+		Short: "Keep a key, read from standard input",
 		Long: `Reads a key from standard input: 64 hex digits, or 96 when they end with the salt of
-the one database it opens. The key is kept in the state folder, readable by this
-user alone. It is tried at once; one that opens nothing is kept and told.`,
+the one database it opens. With --image it is the key of the account's images: 16
+characters, 32 characters of which the first 16 count, or 32 hex digits. The key is kept
+in the state folder, readable by this user alone. A database key is tried at once; one
+that opens nothing is kept and told.`,
 		Args: cobra.NoArgs,
 		RunE: a.work(func(cmd *cobra.Command, _ []string) error {
+			if xor != "" && !target.image {
+				return usage(errors.New("--xor goes with --image"))
+			}
 			c, _, err := a.load()
 			if err != nil {
 				return err
@@ -61,20 +75,24 @@ user alone. It is tried at once; one that opens nothing is kept and told.`,
 			if err := agent.MakeStateDir(c); err != nil {
 				return err
 			}
-			store := agent.KeyStore(c)
-			if target.salt != "" {
+			hint := "a key is 64 hex digits on standard input, or 96 with the database's salt; a key of images is given with --image"
+			switch store := agent.KeyStore(c); {
+			case target.salt != "":
 				err = store.AddDatabase(target.salt, text)
-			} else {
+			case target.image:
+				hint = "an image key is 16 or 32 characters, or 32 hex digits, on standard input; --xor is 2 hex digits"
+				err = store.AddImage(target.account, text, xor)
+			default:
 				err = store.AddAccount(target.account, text)
 			}
 			if errors.Is(err, keys.ErrFormat) {
-				return hinted{err, "a key is 64 hex digits on standard input, or 96 with the database's salt"}
+				return hinted{err, hint}
 			}
 			if err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "key kept for %s\n", &target)
-			if target.account == "" {
+			if target.account == "" || target.image {
 				return nil
 			}
 			infos, _, err := agent.Accounts(cmd.Context(), c)
@@ -90,6 +108,7 @@ user alone. It is tried at once; one that opens nothing is kept and told.`,
 		}),
 	}
 	target.flags(a, cmd)
+	cmd.Flags().StringVar(&xor, "xor", "", "the `BYTE` that the end of each image is XORed with, as 2 hex digits, where it is known")
 	return cmd
 }
 
@@ -128,9 +147,9 @@ func (a *app) keysList() *cobra.Command {
 				return errors.Join(writeJSON(cmd.OutOrStdout(), listed), failed)
 			}
 			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-			fmt.Fprintln(t, "account\tdatabase salt\tfrom")
+			fmt.Fprintln(t, "kind\taccount\tdatabase salt\tfrom")
 			for _, l := range listed {
-				fmt.Fprintf(t, "%s\t%s\t%s\n", dash(l.Account), dash(l.Salt), l.Source)
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", dash(l.Kind), dash(l.Account), dash(l.Salt), l.Source)
 			}
 			return errors.Join(t.Flush(), failed)
 		}),
@@ -149,18 +168,22 @@ func dash(s string) string {
 func (a *app) keysRemove() *cobra.Command {
 	var target keyTarget
 	cmd := &cobra.Command{
-		Use:   "remove --account USERNAME | --salt SALT",
+		Use:   "remove --account USERNAME [--image] | --salt SALT",
 		Short: "Forget keys that were added on this device",
-		Args:  cobra.NoArgs,
+		Long: `Forgets the keys of an account's databases, with --image those of its images instead,
+or the key of one database. Keys of files and helpers are removed there.`,
+		Args: cobra.NoArgs,
 		RunE: a.work(func(cmd *cobra.Command, _ []string) error {
 			c, _, err := a.load()
 			if err != nil {
 				return err
 			}
-			store := agent.KeyStore(c)
-			if target.salt != "" {
+			switch store := agent.KeyStore(c); {
+			case target.salt != "":
 				err = store.RemoveDatabase(target.salt)
-			} else {
+			case target.image:
+				err = store.RemoveImages(target.account)
+			default:
 				err = store.RemoveAccount(target.account)
 			}
 			if errors.Is(err, keys.ErrNotFound) {
@@ -183,8 +206,10 @@ func (a *app) keysCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [--account USERNAME]",
 		Short: "Whether each database opens with the keys there are",
-		Long:  "Tries the keys on each account's databases. Ends with 0 only if every database in scope opens.",
-		Args:  cobra.NoArgs,
+		Long: `Tries the keys on page 1 of each account's databases, of every generation of the client.
+Ends with 0 only if every database in scope opens. Of an image key only an image can tell
+whether it is right, so it is said whether there is one.`,
+		Args: cobra.NoArgs,
 		RunE: a.work(func(cmd *cobra.Command, _ []string) error {
 			infos, err := a.accounts(cmd)
 			if err != nil {
@@ -224,6 +249,9 @@ func writeChecks(w io.Writer, infos []agent.AccountInfo) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, i := range infos {
 		fmt.Fprintf(t, "%s\t%s\t%s\n", i.Account, keyWords(i), i.Cause)
+		if i.ImageKey {
+			fmt.Fprintf(t, "  images\tkey given\t\n")
+		}
 		for _, d := range i.Databases {
 			result := "does not open"
 			if d.Opens {

@@ -46,6 +46,11 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ARCHIVE", server.URL)
 			env.Setenv("ARCHIVEKEY", key)
 			env.Setenv("PORTAL", portal.URL)
+			third, err := filepath.Abs("../../collector/sqlcipher/testdata/third") // databases of real SQLCipher 3
+			if err != nil {
+				return err
+			}
+			env.Setenv("THIRD", third)
 			env.Setenv("STATE", filepath.Join(state, "state"))
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home")) // no WeChat there
 			env.Setenv("TIDEMARK_STATE_DIR", filepath.Join(state, "state"))

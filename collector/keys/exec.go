@@ -15,11 +15,13 @@ import (
 	"tidemark/collector/sqlcipher"
 )
 
-// How long a helper's answers are believed. A missing key is asked for again
-// sooner, so that one given to the helper works within a minute.
+// How long a helper's answers are believed. A missing key is asked for again sooner,
+// so that one given to the helper works at once for a person. A failing helper may take
+// its whole time limit, which the other accounts wait for, so it is given a rest.
 const (
-	execKeepFound  = 10 * time.Minute
-	execKeepNone   = time.Minute
+	execKeepFound  = 2 * time.Minute
+	execKeepNone   = 15 * time.Second
+	execKeepFailed = time.Minute
 	execTimeout    = 10 * time.Second
 	execWaitDelay  = 2 * time.Second // for helpers whose children hold the pipe
 	execMaxAccount = 1024            // answers remembered
@@ -42,9 +44,10 @@ type ExecOptions struct {
 }
 
 type answer struct {
-	keys  []sqlcipher.Key
-	err   error
-	until time.Time
+	keys   []sqlcipher.Key
+	images []ImageKey
+	err    error
+	until  time.Time
 }
 
 // NewExec names a helper: the program and its arguments, started without a shell.
@@ -64,35 +67,49 @@ func (e *Exec) Name() string { return "helper " + e.command[0] }
 
 // Keys asks the helper, or gives what it answered a short while ago.
 func (e *Exec) Keys(ctx context.Context, account string) ([]sqlcipher.Key, error) {
+	a, err := e.answer(ctx, account)
+	return a.keys, err
+}
+
+// ImageKeys gives the image keys of the same answer.
+func (e *Exec) ImageKeys(ctx context.Context, account string) ([]ImageKey, error) {
+	a, err := e.answer(ctx, account)
+	return a.images, err
+}
+
+func (e *Exec) answer(ctx context.Context, account string) (answer, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := e.opts.Now()
-	if a, ok := e.answers[account]; ok && now.Before(a.until) {
-		return a.keys, a.err
+	if a, ok := e.answers[account]; ok && e.opts.Now().Before(a.until) {
+		return a, a.err
 	}
-	keys, err := e.ask(ctx, account)
+	a, err := e.ask(ctx, account)
 	if ctx.Err() != nil {
-		return nil, ctx.Err() // says nothing about the helper
+		return answer{}, ctx.Err() // says nothing about the helper
 	}
 	keep := execKeepFound
-	if err != nil || len(keys) == 0 {
+	switch {
+	case err != nil:
+		keep = execKeepFailed
+	case len(a.keys) == 0 && len(a.images) == 0:
 		keep = execKeepNone
 	}
 	if len(e.answers) >= execMaxAccount {
 		clear(e.answers)
 	}
-	e.answers[account] = answer{keys, err, now.Add(keep)}
-	return keys, err
+	a.err, a.until = err, e.opts.Now().Add(keep)
+	e.answers[account] = a
+	return a, err
 }
 
-func (e *Exec) ask(ctx context.Context, account string) ([]sqlcipher.Key, error) {
+func (e *Exec) ask(ctx context.Context, account string) (answer, error) {
 	name := filepath.Base(e.command[0])
 	question, err := json.Marshal(struct {
 		V       int    `json:"v"`
 		Account string `json:"account"`
 	}{1, account})
 	if err != nil {
-		return nil, fmt.Errorf("ask key helper %s: %w", name, err)
+		return answer{}, fmt.Errorf("ask key helper %s: %w", name, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
 	defer cancel()
@@ -104,41 +121,48 @@ func (e *Exec) ask(ctx context.Context, account string) ([]sqlcipher.Key, error)
 	err = cmd.Run()
 	switch exit := (*exec.ExitError)(nil); {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, fmt.Errorf("ask key helper %s: no answer within %v", name, e.opts.Timeout)
+		return answer{}, fmt.Errorf("ask key helper %s: no answer within %v", name, e.opts.Timeout)
 	case out.over:
-		return nil, fmt.Errorf("ask key helper %s: answer of more than %d bytes: %w", name, maxInput, ErrFormat)
+		return answer{}, fmt.Errorf("ask key helper %s: answer of more than %d bytes: %w", name, maxInput, ErrFormat)
 	case errors.As(err, &exit):
-		return nil, fmt.Errorf("ask key helper %s: it ended with exit code %d", name, exit.ExitCode())
+		return answer{}, fmt.Errorf("ask key helper %s: it ended with exit code %d", name, exit.ExitCode())
 	case err != nil:
-		return nil, fmt.Errorf("ask key helper %s: %w", name, err)
+		return answer{}, fmt.Errorf("ask key helper %s: %w", name, err)
 	}
-	keys, err := parseAnswer(out.buf.Bytes())
+	a, err := parseAnswer(out.buf.Bytes())
 	if err != nil {
-		return nil, fmt.Errorf("ask key helper %s: answer %w", name, err)
+		return answer{}, fmt.Errorf("ask key helper %s: answer %w", name, err)
 	}
-	return keys, nil
+	return a, nil
 }
 
-func parseAnswer(data []byte) ([]sqlcipher.Key, error) {
+func parseAnswer(data []byte) (a answer, err error) {
 	var form struct {
-		V    int      `json:"v"`
-		Keys []string `json:"keys"`
+		V         int      `json:"v"`
+		Keys      []string `json:"keys"`
+		ImageKeys []string `json:"image_keys"`
 	}
 	if err := decodeStrict(data, &form); err != nil {
-		return nil, err
+		return answer{}, err
 	}
 	if form.V != 1 {
-		return nil, fmt.Errorf("version %d, this program knows 1: %w", form.V, ErrFormat)
+		return answer{}, fmt.Errorf("version %d, this program knows 1: %w", form.V, ErrFormat)
 	}
-	var keys []sqlcipher.Key
 	for i, text := range form.Keys {
 		k, err := sqlcipher.ParseKey(text)
 		if err != nil {
-			return nil, fmt.Errorf("keys[%d]: %w: %w", i, err, ErrFormat)
+			return answer{}, fmt.Errorf("keys[%d]: %w: %w", i, err, ErrFormat)
 		}
-		keys = append(keys, k)
+		a.keys = append(a.keys, k)
 	}
-	return keys, nil
+	for i, text := range form.ImageKeys {
+		k, err := ParseImageKey(text, "")
+		if err != nil {
+			return answer{}, fmt.Errorf("image_keys[%d]: %w", i, err)
+		}
+		a.images = append(a.images, k)
+	}
+	return a, nil
 }
 
 // limited keeps what is written up to max bytes and refuses the rest.

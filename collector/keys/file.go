@@ -9,26 +9,33 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"time"
 
 	"tidemark/collector/sqlcipher"
 )
 
 // File is a key file that something else delivers. It is read again when its
-// identity, size or time changes; for a file written by this program or a device
-// management, not by a racing database, that hint is enough. Safe for concurrent
-// use.
+// identity, size or time changes, and as long as it was written a moment ago or could
+// not be read; for a file written by this program or a device management, not by a
+// racing database, these hints are enough. Safe for concurrent use.
 type File struct {
 	path     string
 	optional bool // absent means no keys
+	open     func(string) (*os.File, error)
+	now      func() time.Time
 
 	mu   sync.Mutex
-	info fs.FileInfo // of what was read, nil when nothing was
+	info fs.FileInfo // of what was read, nil when it must be read again
 	set  *set
 	err  error
 }
 
 // NewFile names a key file, which need not be there yet.
-func NewFile(path string) *File { return &File{path: path} }
+func NewFile(path string) *File { f := newFile(path, false); return &f }
+
+func newFile(path string, optional bool) File {
+	return File{path: path, optional: optional, open: os.Open, now: time.Now}
+}
 
 // Name says where the keys come from, for listings.
 func (f *File) Name() string { return "file " + f.path }
@@ -41,6 +48,15 @@ func (f *File) Keys(_ context.Context, account string) ([]sqlcipher.Key, error) 
 		return nil, err
 	}
 	return s.forAccount(account), nil
+}
+
+// ImageKeys gives the keys for the account's images. The error is as that of Keys.
+func (f *File) ImageKeys(_ context.Context, account string) ([]ImageKey, error) {
+	s, err := f.load()
+	if err != nil {
+		return nil, err
+	}
+	return s.imagesForAccount(account), nil
 }
 
 // List names what the file has keys for.
@@ -79,12 +95,20 @@ func (f *File) load() (*set, error) {
 		return f.set, f.err
 	}
 	f.info = info
-	f.set, f.err = readSet(f.path)
+	f.set, f.err = f.read()
+	if f.err != nil && !errors.Is(f.err, ErrFormat) || f.now().Sub(info.ModTime()) < settled {
+		f.info = nil // its permissions may change without a trace, or its content within the clock's resolution
+	}
 	return f.set, f.err
 }
 
-func readSet(path string) (*set, error) {
-	file, err := os.Open(path)
+// settled is the age from which a file's time tells it from a later one of the same
+// size; some file systems count in steps of two seconds.
+const settled = 3 * time.Second
+
+func (f *File) read() (*set, error) {
+	path := f.path
+	file, err := f.open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)
 	}

@@ -1,5 +1,5 @@
-// Package keys is where database keys come from: they are given by the
-// organisation, never looked for. Nothing here reads another program's memory,
+// Package keys is where the keys of databases and of images come from: they are given
+// by the organisation, never looked for. Nothing here reads another program's memory,
 // registry or files.
 //
 // A [Ring] asks its sources in the order of the configuration and implements
@@ -29,13 +29,14 @@
 // answers with one on standard output, then exits 0:
 //
 //	in   {"v": 1, "account": "wxid_…"}
-//	out  {"v": 1, "keys": ["<64 hex>", "<96 hex, key and salt>"]}
+//	out  {"v": 1, "keys": ["<64 hex>", "<96 hex, key and salt>"], "image_keys": ["<16 or 32 characters>"]}
 //
-// An empty list means that it has no key. Anything else (another exit code, more
-// than 1 MiB, no end within the time limit, another version) is a failed question.
-// What it writes to standard error is thrown away, for it might hold a key. Answers
-// are remembered in memory for some minutes, so the helper does not run at each
-// pass of the collector.
+// image_keys may be left out. An empty list means that it has no key. Anything else
+// (another exit code, more than 1 MiB, no end within the time limit, another version)
+// is a failed question. What it writes to standard error is thrown away, for it might
+// hold a key. Answers are remembered in memory, so the helper does not run at each pass
+// of the collector: two minutes when there was a key, a quarter of one when there was
+// none, so that a key that comes late is soon taken, and a minute after a failure.
 //
 // # Secrecy
 //
@@ -45,6 +46,7 @@ package keys
 
 import (
 	"bytes"
+	"crypto/md5"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -68,7 +70,7 @@ var ErrFormat = errors.New("not of the key format")
 // struct that holds it. Only encode looks.
 type secret struct{ text *string }
 
-func (secret) Format(f fmt.State, _ rune) { io.WriteString(f, "[redacted]") }
+func (secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 
 // entry is one key: for an account, or for the database with a salt.
 type entry struct {
@@ -78,8 +80,43 @@ type entry struct {
 	key     sqlcipher.Key
 }
 
+// imageEntry is one key of an account's images.
+type imageEntry struct {
+	account string
+	secret  secret
+	xor     string // as it was given, or ""
+	key     ImageKey
+}
+
 // set is the content of a key file. It is immutable once parsed.
-type set struct{ entries []entry }
+type set struct {
+	entries []entry
+	images  []imageEntry
+}
+
+// names reports whether a key given for an account is for the one asked about, whose
+// name may be the hash that macOS 3.x makes of the username. That it is the MD5 is
+// inferred [I]; were it not, nothing would match.
+func names(given, asked string) bool {
+	if given == asked {
+		return true
+	}
+	if len(asked) != 2*md5.Size {
+		return false
+	}
+	sum := md5.Sum([]byte(given))
+	return hex.EncodeToString(sum[:]) == asked
+}
+
+// imagesForAccount gives the keys of the account's images.
+func (s *set) imagesForAccount(account string) (out []ImageKey) {
+	for _, e := range s.images {
+		if names(e.account, account) {
+			out = append(out, e.key)
+		}
+	}
+	return out
+}
 
 // forAccount gives the keys that may open the account's databases: its own, then
 // those of single databases, which say by their salt what they open.
@@ -89,7 +126,7 @@ func (s *set) forAccount(account string) []sqlcipher.Key {
 		switch {
 		case e.salt != "":
 			single = append(single, e.key)
-		case e.account == account:
+		case names(e.account, account):
 			own = append(own, e.key)
 		}
 	}
@@ -101,6 +138,7 @@ type fileForm struct {
 	V         int            `json:"v"`
 	Accounts  []accountForm  `json:"accounts"`
 	Databases []databaseForm `json:"databases"`
+	Images    []imageForm    `json:"images,omitempty"`
 }
 
 type accountForm struct {
@@ -111,6 +149,12 @@ type accountForm struct {
 type databaseForm struct {
 	Salt string `json:"salt"`
 	Key  string `json:"key"`
+}
+
+type imageForm struct {
+	Account string `json:"account"`
+	Key     string `json:"key"`
+	XOR     string `json:"xor,omitempty"`
 }
 
 // parse reads a key file.
@@ -136,6 +180,13 @@ func parse(data []byte) (*set, error) {
 			return nil, fmt.Errorf("databases[%d]: %w", i, err)
 		}
 		s.entries = append(s.entries, e)
+	}
+	for i, f := range form.Images {
+		e, err := newImageEntry(f.Account, f.Key, f.XOR)
+		if err != nil {
+			return nil, fmt.Errorf("images[%d]: %w", i, err)
+		}
+		s.images = append(s.images, e)
 	}
 	return s, nil
 }
@@ -190,6 +241,18 @@ func databaseEntry(salt, text string) (entry, error) {
 	return entry{salt: salt, secret: secret{&text}, key: k}, nil
 }
 
+func newImageEntry(account, text, xor string) (imageEntry, error) {
+	if err := checkAccount(account); err != nil {
+		return imageEntry{}, err
+	}
+	k, err := ParseImageKey(text, xor)
+	if err != nil {
+		return imageEntry{}, err
+	}
+	text = strings.TrimSpace(text)
+	return imageEntry{account: account, secret: secret{&text}, xor: xor, key: k}, nil
+}
+
 // plainHex takes SQLCipher's x'…' off a key that ParseKey accepted.
 func plainHex(text string) string {
 	s := strings.TrimSpace(text)
@@ -224,6 +287,9 @@ func (s *set) encode() ([]byte, error) {
 			form.Databases = append(form.Databases, databaseForm{e.salt, *e.secret.text})
 		}
 	}
+	for _, e := range s.images {
+		form.Images = append(form.Images, imageForm{e.account, *e.secret.text, e.xor})
+	}
 	b, err := json.MarshalIndent(form, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode keys: %w", err)
@@ -231,8 +297,16 @@ func (s *set) encode() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
+// What a key is for.
+const (
+	KindAccount  = "account"  // all databases of an account
+	KindDatabase = "database" // the one database with a salt
+	KindImage    = "image"    // the images of an account
+)
+
 // Listed says that there is a key and where from, and nothing about the key.
 type Listed struct {
+	Kind    string `json:"kind,omitempty"`    // one of the Kind constants; "" for a source that cannot list
 	Account string `json:"account,omitempty"` // key of an account
 	Salt    string `json:"salt,omitempty"`    // key of the one database with this salt, hex
 	Source  string `json:"source"`            // where from
@@ -240,11 +314,20 @@ type Listed struct {
 
 func (s *set) list(source string) []Listed {
 	var out []Listed
-	for _, e := range s.entries {
-		l := Listed{Account: e.account, Salt: e.salt, Source: source}
+	add := func(l Listed) {
 		if !slices.Contains(out, l) {
 			out = append(out, l)
 		}
+	}
+	for _, e := range s.entries {
+		kind := KindAccount
+		if e.salt != "" {
+			kind = KindDatabase
+		}
+		add(Listed{Kind: kind, Account: e.account, Salt: e.salt, Source: source})
+	}
+	for _, e := range s.images {
+		add(Listed{Kind: KindImage, Account: e.account, Source: source})
 	}
 	return out
 }

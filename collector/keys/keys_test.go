@@ -49,6 +49,10 @@ func TestMain(m *testing.M) {
 	switch mode {
 	case "answers":
 		fmt.Printf(`{"v":1,"keys":["%s","%s%s"]}`, keyA, keyB, salt)
+	case "image":
+		fmt.Printf(`{"v":1,"keys":["%s"],"image_keys":["%s"]}`, keyA, os.Getenv("IMAGE"))
+	case "bad image":
+		fmt.Printf(`{"v":1,"keys":[],"image_keys":["%s"]}`, keyA[:31])
 	case "none":
 		fmt.Print(`{"v":1,"keys":[]}`)
 	case "fails":
@@ -111,6 +115,45 @@ func TestFile(t *testing.T) {
 	count(t, f, "wxid_b", 0)
 }
 
+// Promise: a key file that could not be read is read as soon as it can be, and one
+// rewritten within the clock's resolution, at the same size, is not mistaken for what
+// it was.
+func TestFileIsReadAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	content := func(account string) string {
+		return fmt.Sprintf(`{"v":1,"accounts":[{"account":"%s","key":"%s"}]}`, account, keyA)
+	}
+	write(t, path, content("wxid_a"))
+	long := time.Now().Add(-time.Hour)
+	same := func() {
+		t.Helper()
+		if err := os.Chtimes(path, long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same()
+	f := NewFile(path)
+	f.open = func(string) (*os.File, error) { return nil, fs.ErrPermission }
+	for range 2 {
+		if _, err := f.Keys(context.Background(), "wxid_a"); !errors.Is(err, fs.ErrPermission) {
+			t.Fatalf("unreadable file: %v", err)
+		}
+	}
+	reads := 0
+	f.open = func(path string) (*os.File, error) { reads++; return os.Open(path) }
+	count(t, f, "wxid_a", 1) // nothing of the file has changed but who may read it
+	count(t, f, "wxid_a", 1)
+	if reads != 1 {
+		t.Errorf("an old file was read %d times", reads)
+	}
+	f.now = func() time.Time { return long.Add(time.Second) }
+	f.info = nil
+	count(t, f, "wxid_a", 1)
+	write(t, path, content("wxid_b"))
+	same()
+	count(t, f, "wxid_b", 1)
+}
+
 // Promise: what is not of the format is refused with an error that says where and
 // shows nothing of the file, in which there may be keys.
 func TestFileRefusals(t *testing.T) {
@@ -131,6 +174,10 @@ func TestFileRefusals(t *testing.T) {
 		"account with a newline":   `{"v":1,"accounts":[{"account":"wxid\na","key":"` + keyA + `"}]}`,
 		"short salt":               `{"v":1,"databases":[{"salt":"00","key":"` + keyA + `"}]}`,
 		"two salts that differ":    `{"v":1,"databases":[{"salt":"` + salt + `","key":"` + keyA + strings.Repeat("00", 16) + `"}]}`,
+		"image without a key":      `{"v":1,"images":[{"account":"wxid_a"}]}`,
+		"image key too long":       `{"v":1,"images":[{"account":"wxid_a","key":"` + keyA + `"}]}`,
+		"image key's xor":          `{"v":1,"images":[{"account":"wxid_a","key":"` + keyA[:32] + `","xor":"111111111"}]}`,
+		"image of nobody":          `{"v":1,"images":[{"account":"","key":"` + keyA[:32] + `"}]}`,
 		"second value":             `{"v":1} {"v":1}`,
 		"rubbish behind":           `{"v":1} ` + keyA,
 		"too long":                 `{"v":1}` + strings.Repeat(" ", maxInput),
@@ -229,93 +276,14 @@ func TestStoreKeepsWhatItCannotRead(t *testing.T) {
 	}
 }
 
-func helper(t *testing.T, mode string, o ExecOptions) (*Exec, string) {
-	t.Helper()
-	log := filepath.Join(t.TempDir(), "asked")
-	t.Setenv("KEYS_TEST_HELPER", mode)
-	t.Setenv("KEYS_TEST_LOG", log)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := NewExec([]string{self}, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e, log
-}
-
-// Promise: a helper is asked once, its answer believed for ten minutes, and for one
-// minute when it had no key, so that a key given to it works soon.
-func TestExec(t *testing.T) {
-	now := time.Unix(0, 0)
-	asked := func(log string) int {
-		b, _ := os.ReadFile(log)
-		return strings.Count(string(b), "wxid_a\n")
-	}
-	e, log := helper(t, "answers", ExecOptions{Now: func() time.Time { return now }})
-	got := count(t, e, "wxid_a", 2)
-	if _, ok := got[1].Salt(); !ok {
-		t.Error("the second key has lost its salt")
-	}
-	now = now.Add(execKeepFound - 1)
-	count(t, e, "wxid_a", 2)
-	if n := asked(log); n != 1 {
-		t.Errorf("asked %d times within ten minutes", n)
-	}
-	now = now.Add(2)
-	count(t, e, "wxid_a", 2)
-	if n := asked(log); n != 2 {
-		t.Errorf("asked %d times after ten minutes, want 2", n)
-	}
-	e, log = helper(t, "none", ExecOptions{Now: func() time.Time { return now }})
-	count(t, e, "wxid_a", 0)
-	now = now.Add(execKeepNone)
-	count(t, e, "wxid_a", 0)
-	if n := asked(log); n != 2 {
-		t.Errorf("helper without a key asked %d times after a minute, want 2", n)
-	}
-}
-
-// Promise: a helper that fails, in whatever way, is an error that names it and shows
-// nothing of what it wrote.
-func TestExecFailures(t *testing.T) {
-	for mode, want := range map[string]string{
-		"fails": "exit code 3", "garbage": "not JSON", "bad key": "keys[0]", "newer": "version 2",
-		"endless": "more than", "hangs": "no answer within",
-	} {
-		t.Run(mode, func(t *testing.T) {
-			o := ExecOptions{}
-			if mode == "hangs" {
-				o.Timeout = 200 * time.Millisecond // it sleeps for an hour
-			}
-			e, _ := helper(t, mode, o)
-			_, err := e.Keys(context.Background(), "wxid_a")
-			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), filepath.Base(e.command[0])) {
-				t.Fatalf("error %v, want one with %q", err, want)
-			}
-			if strings.Contains(err.Error(), keyA[:8]) {
-				t.Errorf("the error shows a key: %v", err)
-			}
-		})
-	}
-	e, err := NewExec([]string{filepath.Join(t.TempDir(), "absent")}, ExecOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := e.Keys(context.Background(), "a"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("absent helper: %v", err)
-	}
-	if _, err := NewExec(nil, ExecOptions{}); err == nil {
-		t.Error("no command accepted")
-	}
-}
-
 // broken is a source that cannot be asked.
 type broken struct{}
 
 func (broken) Name() string { return "broken" }
 func (broken) Keys(context.Context, string) ([]sqlcipher.Key, error) {
+	return nil, errors.New("it burns")
+}
+func (broken) ImageKeys(context.Context, string) ([]ImageKey, error) {
 	return nil, errors.New("it burns")
 }
 
@@ -364,6 +332,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"v":1,"accounts":[{"account":"wxid_a","key":"` + keyA + salt + `"}]}`))
 	f.Add([]byte(`{"v":1,"databases":[{"salt":"` + salt + `","key":"x'` + keyB + salt + `'"}]}`))
 	f.Add([]byte(`{"v":1,"accounts":[{"account":"` + keyA + `","key":1}]}`))
+	f.Add([]byte(`{"v":1,"images":[{"account":"wxid_a","key":"<\\\"&0123456789ab","xor":"0f"},{"account":"wxid_a","key":" ` + keyA[:32] + ` "}]}`))
 	f.Add([]byte(`{"v":1} {`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := parse(data)
@@ -381,7 +350,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		again, err := parse(out)
-		if err != nil || len(again.entries) != len(s.entries) {
+		if err != nil || len(again.entries) != len(s.entries) || len(again.images) != len(s.images) {
 			t.Fatalf("encoded form: %v", err)
 		}
 		find := func(in *set, e entry) bool {
@@ -391,6 +360,11 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 			return false
+		}
+		for i, e := range s.images {
+			if o := again.images[i]; o.account != e.account || !o.key.Equal(e.key) {
+				t.Fatalf("image key %d changed its meaning", i)
+			}
 		}
 		for _, e := range s.entries {
 			if !find(again, e) {

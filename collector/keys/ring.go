@@ -9,11 +9,12 @@ import (
 	"tidemark/collector/sqlcipher"
 )
 
-// Source answers which keys may open an account's databases. An error means that
-// it could not be asked. Safe for concurrent use.
+// Source answers which keys may open an account's databases, and which its images. An
+// error means that it could not be asked. Safe for concurrent use.
 type Source interface {
 	Name() string
 	Keys(ctx context.Context, account string) ([]sqlcipher.Key, error)
+	ImageKeys(ctx context.Context, account string) ([]ImageKey, error)
 }
 
 // Ring asks several sources in order. It implements collector.Keys and is safe for
@@ -27,16 +28,25 @@ func NewRing(sources ...Source) *Ring { return &Ring{slices.Clone(sources)} }
 // source that fails hides no other's keys: the error is returned only when no key
 // was found, for then one may have been missed.
 func (r *Ring) Keys(ctx context.Context, account string) ([]sqlcipher.Key, error) {
-	var out []sqlcipher.Key
+	return collect(r.sources, func(s Source) ([]sqlcipher.Key, error) { return s.Keys(ctx, account) }, sqlcipher.Key.Equal)
+}
+
+// ImageKeys gives the keys of an account's images, as Keys does those of databases.
+func (r *Ring) ImageKeys(ctx context.Context, account string) ([]ImageKey, error) {
+	return collect(r.sources, func(s Source) ([]ImageKey, error) { return s.ImageKeys(ctx, account) }, ImageKey.Equal)
+}
+
+func collect[K any](sources []Source, ask func(Source) ([]K, error), equal func(K, K) bool) ([]K, error) {
+	var out []K
 	var errs []error
-	for _, s := range r.sources {
-		keys, err := s.Keys(ctx, account)
+	for _, s := range sources {
+		given, err := ask(s)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", s.Name(), err))
 			continue
 		}
-		for _, k := range keys {
-			if !slices.ContainsFunc(out, k.Equal) {
+		for _, k := range given {
+			if !slices.ContainsFunc(out, func(o K) bool { return equal(k, o) }) {
 				out = append(out, k)
 			}
 		}

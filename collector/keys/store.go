@@ -18,7 +18,7 @@ var ErrNotFound = errors.New("no such key")
 type Store struct{ File }
 
 // NewStore names the store's file.
-func NewStore(path string) *Store { return &Store{File{path: path, optional: true}} }
+func NewStore(path string) *Store { return &Store{newFile(path, true)} }
 
 // Name says where the keys come from, for listings.
 func (s *Store) Name() string { return "added on this device" }
@@ -62,12 +62,36 @@ func (s *Store) add(e entry) error {
 			return nil
 		}
 	}
-	return s.replace(append(slices.Clone(old.entries), e))
+	return s.replace(&set{append(slices.Clone(old.entries), e), old.images})
 }
 
-// RemoveAccount forgets all keys of an account.
+// AddImage keeps a key of an account's images, as ParseImageKey reads it with its XOR
+// byte, which may be "". A key the store has already is kept once.
+func (s *Store) AddImage(account, text, xor string) error {
+	e, err := newImageEntry(account, text, xor)
+	if err != nil {
+		return fmt.Errorf("add key: %w", err)
+	}
+	old, err := s.load()
+	if err != nil {
+		return fmt.Errorf("add key: %w", err)
+	}
+	for _, o := range old.images {
+		if o.account == e.account && o.key.Equal(e.key) {
+			return nil
+		}
+	}
+	return s.replace(&set{old.entries, append(slices.Clone(old.images), e)})
+}
+
+// RemoveImages forgets all keys of an account's images.
+func (s *Store) RemoveImages(account string) error {
+	return s.remove(func(entry) bool { return false }, func(e imageEntry) bool { return e.account == account })
+}
+
+// RemoveAccount forgets all keys of an account's databases, not those of its images.
 func (s *Store) RemoveAccount(account string) error {
-	return s.remove(func(e entry) bool { return e.account == account && account != "" })
+	return s.remove(func(e entry) bool { return e.account == account && account != "" }, noImage)
 }
 
 // RemoveDatabase forgets the key of the database with the salt.
@@ -76,23 +100,25 @@ func (s *Store) RemoveDatabase(salt string) error {
 	if err != nil {
 		return fmt.Errorf("remove key: %w", err)
 	}
-	return s.remove(func(e entry) bool { return e.salt == salt })
+	return s.remove(func(e entry) bool { return e.salt == salt }, noImage)
 }
 
-func (s *Store) remove(match func(entry) bool) error {
+func noImage(imageEntry) bool { return false }
+
+func (s *Store) remove(match func(entry) bool, matchImage func(imageEntry) bool) error {
 	old, err := s.load()
 	if err != nil {
 		return fmt.Errorf("remove key: %w", err)
 	}
-	kept := slices.DeleteFunc(slices.Clone(old.entries), match)
-	if len(kept) == len(old.entries) {
+	kept := &set{slices.DeleteFunc(slices.Clone(old.entries), match), slices.DeleteFunc(slices.Clone(old.images), matchImage)}
+	if len(kept.entries) == len(old.entries) && len(kept.images) == len(old.images) {
 		return fmt.Errorf("remove key: %w", ErrNotFound)
 	}
 	return s.replace(kept)
 }
 
-func (s *Store) replace(entries []entry) error {
-	data, err := (&set{entries}).encode()
+func (s *Store) replace(with *set) error {
+	data, err := with.encode()
 	if err != nil {
 		return err
 	}

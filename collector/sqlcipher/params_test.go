@@ -1,7 +1,9 @@
 package sqlcipher
 
 import (
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -52,6 +54,29 @@ func TestParamsForPlain(t *testing.T) {
 		_, err := viewRows(openDB(t, src.plain, Options{Params: ParamsFor(layout)}), "SELECT x FROM t")
 		if (err == nil) != want {
 			t.Errorf("%s: %v", layout, err)
+		}
+	}
+}
+
+// Promise: files that real SQLCipher 3.4.1 wrote open, in each form that the 3.x
+// clients are said to use. testdata/third was made by its shell, the key given as
+// x'…' for raw and as the text itself for derived, cipher_page_size by the name:
+//
+//	CREATE TABLE t(x); INSERT INTO t VALUES('seen')
+func TestParamsForRealSQLCipher3(t *testing.T) {
+	key, err := NewKey([]byte("an-ordinary-32-byte-key-for-tests"[:keySize]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, layouts := range map[string]string{
+		"1024-raw.db": "m3", "1024-derived.db": "m3", "4096-raw.db": "m3 w3", "4096-derived.db": "m3 w3", "plain.db": "m3",
+	} {
+		for _, layout := range []string{"m3", "w3", "v4"} {
+			db := openDB(t, filepath.Join("testdata", "third", file), Options{Params: ParamsFor(layout), Keys: give(key)})
+			rows, err := viewRows(db, "SELECT x FROM t")
+			if want := strings.Contains(layouts, layout); want != (err == nil) || want && !slices.Equal(rows, []string{"seen"}) {
+				t.Errorf("%s as %s: %q, %v", file, layout, rows, err)
+			}
 		}
 	}
 }
