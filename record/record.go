@@ -235,6 +235,8 @@ func (r *Record) Validate() error {
 		return bad("device is missing")
 	case r.CapturedAt.IsZero():
 		return bad("captured_at is missing")
+	case tooFar(r.CapturedAt), tooFar(r.SentAt), tooFar(r.Since):
+		return bad("a time is beyond the year 9999, in UTC")
 	case r.Kind == KindRevision && (r.Of == "" || r.Change == ""):
 		return bad("a revision needs of and change")
 	case r.Kind == KindEvent && (r.Event == "" || r.Severity == ""):
@@ -251,4 +253,10 @@ func (r *Record) Validate() error {
 		return bad("a %s needs account, conversation and source", r.Kind)
 	}
 	return nil
+}
+
+// tooFar says whether a time has no form in RFC 3339.
+func tooFar(t time.Time) bool {
+	year := t.UTC().Year()
+	return year < 0 || year > 9999
 }

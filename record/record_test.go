@@ -24,52 +24,6 @@ var update = flag.Bool("update", false, "write the golden vectors anew; only for
 
 func str(s string) *string { return &s }
 
-func text(s string) record.Value { return record.Value{Class: record.Text, Bytes: []byte(s)} }
-func num(n int64) record.Value   { return record.Value{Class: record.Integer, Int: n} }
-
-var at = time.Date(2026, 11, 23, 8, 0, 0, 123_000_000, time.UTC)
-
-// examples are records of every kind; they are the golden vectors and what the
-// schema is held against.
-func examples() map[string]*record.Record {
-	base := func() record.Record {
-		return record.Record{
-			V: 1, Kind: record.KindMessage, ID: record.MessageID("wxid_me", "123@chatroom", "7613000000000000001"),
-			Device: "d_aaaaaaaaaaaaaaaaaaaaaaaaaa", CapturedAt: at, Account: &record.Party{ID: "wxid_me", Name: "我"},
-			Client:       &record.Client{App: "weixin", Generation: "4", OS: "windows"},
-			Conversation: &record.Conversation{ID: "123@chatroom", Kind: "room", Name: "项目 <A&B>"},
-			Sender:       &record.Sender{ID: "wxid_x", Name: "王\"五\"", Self: false}, SentAt: at.Truncate(time.Second),
-			ServerID: "7613000000000000001", LocalID: "17", Order: "1763884799000", Type: record.TypeText,
-			Text: str("你好, world 🎉\nsecond line\u2028third"), Native: &record.Native{Type: 1}, Decoder: "weixin4/1",
-			Source: &record.Source{File: "message/message_0.db", Table: "Msg_9e20f478899dc29eb19741386f9343c8", Row: record.Row{
-				{Name: "local_id", Value: num(17)}, {Name: "server_id", Value: num(7613000000000000001)},
-				{Name: "message_content", Value: text("wxid_x:\n你好")}, {Name: "compress_content"},
-				{Name: "packed_info_data", Value: record.Value{Class: record.Blob, Bytes: []byte{8, 106, 16, 14}}},
-				{Name: "not utf-8", Value: text("a\xff\xfeb")}, {Name: "ratio", Value: record.Value{Class: record.Real, Real: 0.1}},
-			}},
-		}
-	}
-	message := base()
-	unknown := base()
-	unknown.Type, unknown.Text, unknown.Native = record.TypeUnknown, nil, &record.Native{Type: 49, Subtype: 57}
-	unreadable := base()
-	unreadable.Text, unreadable.Unreadable, unreadable.Sender = nil, "content is compressed with the client's own dictionary", nil
-	recall := base()
-	recall.Kind, recall.Of, recall.Change, recall.Type = record.KindRevision, message.ID, record.ChangeRecall, record.TypeRecall
-	recall.ID = record.RevisionID(message.ID, record.ChangeRecall, "10000", recall.ServerID, "notice")
-	recall.Text = str("\"王五\" recalled a message")
-	event := record.Record{
-		V: 1, Kind: record.KindEvent, ID: "e_aaaaaaaaaaaaaaaaaaaaaaaaaa", Event: record.EventKeyMissing, Severity: record.SeverityBlind,
-		Since: at.Add(-time.Hour), Detail: map[string]string{"state": "key missing", "file": "message/message_0.db"},
-		Device: message.Device, CapturedAt: at, Account: &record.Party{ID: "wxid_me"}, Client: message.Client,
-	}
-	recovered := event
-	recovered.ID, recovered.Event, recovered.Severity, recovered.Of = "e_bbbbbbbbbbbbbbbbbbbbbbbbbb", record.EventRecovered, record.SeverityInfo, event.ID
-	return map[string]*record.Record{
-		"message": &message, "unknown": &unknown, "unreadable": &unreadable, "recall": &recall, "event": &event, "recovered": &recovered,
-	}
-}
-
 // The JSON form of a record of this version never changes: an archive of years ago
 // must read the same.
 func TestGolden(t *testing.T) {
