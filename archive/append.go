@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tidemark/archive/index"
@@ -40,7 +41,10 @@ func (a *Archive) Enroll(token string, e *protocol.Enrollment) (seal.DeviceID, e
 // only when there is none. It wraps ErrRefused, ErrStopped, registry.ErrUnknown or
 // a *HeadError; after any other error the batches may or may not be kept, and
 // sending them again finds out.
-func (a *Archive) Append(ctx context.Context, id store.Lane, batches []*seal.Batch) ([][]byte, error) {
+//
+// A restart lets the batch that it introduces follow the head although batches
+// between them are missing. It is kept with that batch.
+func (a *Archive) Append(ctx context.Context, id store.Lane, batches []*seal.Batch, restarts ...*seal.Restart) ([][]byte, error) {
 	if a.hasStopped() {
 		return nil, ErrStopped
 	}
@@ -59,10 +63,10 @@ func (a *Archive) Append(ctx context.Context, id store.Lane, batches []*seal.Bat
 	if err := a.ready(ctx, l); err != nil {
 		return nil, err
 	}
-	receipts, fresh, err := a.sort(l, public, batches)
+	receipts, fresh, err := a.sort(l, public, batches, restarts)
 	if len(fresh) > 0 {
 		// From here on a client that hangs up no longer matters.
-		more, cerr := a.commit(context.WithoutCancel(ctx), l, fresh)
+		more, cerr := a.commit(context.WithoutCancel(ctx), l, fresh, restarts)
 		if cerr != nil {
 			l.settled = false
 			a.stop(cerr)
@@ -83,7 +87,7 @@ func (a *Archive) Append(ctx context.Context, id store.Lane, batches []*seal.Bat
 // sort checks the batches one after the other. It returns the receipts of those
 // that are kept already, then those that follow the head, and what is wrong with
 // the first that is neither.
-func (a *Archive) sort(l *lane, public ed25519.PublicKey, batches []*seal.Batch) (receipts [][]byte, fresh []*seal.Batch, err error) {
+func (a *Archive) sort(l *lane, public ed25519.PublicKey, batches []*seal.Batch, restarts []*seal.Restart) (receipts [][]byte, fresh []*seal.Batch, err error) {
 	seq, hash := l.seq, l.hash
 	for _, b := range batches {
 		if b.Device != l.id.Device || b.Lane != l.id.Lane {
@@ -106,7 +110,7 @@ func (a *Archive) sort(l *lane, public ed25519.PublicKey, batches []*seal.Batch)
 				return receipts, fresh, err
 			}
 			receipts = append(receipts, note)
-		case b.Seq == seq+1 && b.Previous == hash:
+		case b.Seq == seq+1 && b.Previous == hash, introduced(restarts, b, public, seq):
 			if len(fresh) == MaxAppend {
 				return receipts, fresh, nil
 			}
@@ -117,6 +121,16 @@ func (a *Archive) sort(l *lane, public ed25519.PublicKey, batches []*seal.Batch)
 		}
 	}
 	return receipts, fresh, nil
+}
+
+// maxHole bounds how far a restart may jump, so that numbers last.
+const maxHole = 1 << 40
+
+// introduced says whether one of the restarts lets the batch follow the number seq.
+func introduced(restarts []*seal.Restart, b *seal.Batch, public ed25519.PublicKey, seq uint64) bool {
+	return slices.ContainsFunc(restarts, func(r *seal.Restart) bool {
+		return b.Seq > seq && b.Seq-seq < maxHole && r.Introduces(b) == nil && r.Verify(public) == nil
+	})
 }
 
 // receipt signs for a batch. Ed25519 and the form have no freedom in them: the
@@ -155,7 +169,8 @@ func (a *Archive) do(step string, f func() error) error {
 // commit keeps batches that follow the lane's head. The lane is held. The order
 // of its four steps, and what a crash after each leaves:
 //
-//	store    the batch file is durable. Nothing names it yet: recovery looks for
+//	store    the batch file is durable, and before it the restart, if any, that
+//	         lets it stand there: a restart without its batch means nothing. Nothing names it yet: recovery looks for
 //	         its entry in the log, finds none, and goes on with the next step.
 //	         The other order would let the log name a batch that nobody has.
 //	log      the entry is durable in the log. Recovery finds it there and does
@@ -168,7 +183,7 @@ func (a *Archive) do(step string, f func() error) error {
 //
 // Only then does the device get the receipt and may delete the batch. When a step
 // fails the lane is no longer settled, and recovery runs before it is used again.
-func (a *Archive) commit(ctx context.Context, l *lane, batches []*seal.Batch) ([][]byte, error) {
+func (a *Archive) commit(ctx context.Context, l *lane, batches []*seal.Batch, restarts []*seal.Restart) ([][]byte, error) {
 	start := time.Now()
 	received := a.now().UTC().Truncate(time.Millisecond)
 
@@ -179,11 +194,11 @@ func (a *Archive) commit(ctx context.Context, l *lane, batches []*seal.Batch) ([
 	}
 	reading := make(chan read, 1)
 	go func() {
-		entries, err := a.read(l.id, batches)
+		entries, err := a.read(l.id, batches, restarts)
 		reading <- read{entries, err}
 	}()
 
-	notes, places, err := a.keep(ctx, l.id, batches, received)
+	notes, places, err := a.keep(ctx, l.id, batches, restarts, received)
 	content := <-reading // also after an error: it uses the index
 	if err = errors.Join(err, content.err); err != nil {
 		return nil, err
@@ -205,8 +220,18 @@ func (a *Archive) commit(ctx context.Context, l *lane, batches []*seal.Batch) ([
 }
 
 // keep is the first three steps.
-func (a *Archive) keep(ctx context.Context, id store.Lane, batches []*seal.Batch, received time.Time) (notes [][]byte, places []uint64, err error) {
-	if err := a.do(stepStore, func() error { return a.store.Put(id, batches...) }); err != nil {
+func (a *Archive) keep(ctx context.Context, id store.Lane, batches []*seal.Batch, restarts []*seal.Restart, received time.Time) (notes [][]byte, places []uint64, err error) {
+	err = a.do(stepStore, func() error {
+		for _, b := range batches {
+			if r := restartOf(restarts, b); r != nil {
+				if err := a.store.PutRestart(id, r); err != nil {
+					return err
+				}
+			}
+		}
+		return a.store.Put(id, batches...)
+	})
+	if err != nil {
 		return nil, nil, err
 	}
 	err = a.do(stepLog, func() error {
@@ -252,12 +277,30 @@ func (a *Archive) addToIndex(entries []index.Entry) error {
 	return nil
 }
 
+// restartOf finds the restart that introduces the batch, or nil.
+func restartOf(restarts []*seal.Restart, b *seal.Batch) *seal.Restart {
+	for _, r := range restarts {
+		if r.Introduces(b) == nil {
+			return r
+		}
+	}
+	return nil
+}
+
 // read opens the batches and makes their index entries, all but place and time.
-func (a *Archive) read(id store.Lane, batches []*seal.Batch) ([]index.Entry, error) {
+func (a *Archive) read(id store.Lane, batches []*seal.Batch, restarts []*seal.Restart) ([]index.Entry, error) {
 	carried := map[seal.KeyID][]byte{} // by the batches before, which are not indexed yet
 	entries := make([]index.Entry, len(batches))
 	for i, b := range batches {
 		entries[i] = NewEntry(b)
+		if r := restartOf(restarts, b); r != nil {
+			entries[i].Headers = r.KeyHeaders
+			for _, h := range r.KeyHeaders {
+				carried[seal.KeyIDOf(h)] = h
+			}
+			a.logger.Warn("a lane goes on behind a hole", "device", b.Device.String(), "lane", b.Lane.String(), "seq", b.Seq,
+				"reason", r.Reason.String(), "seen", r.Seen)
+		}
 		if len(b.KeyHeader) > 0 {
 			carried[b.Key] = b.KeyHeader
 		}

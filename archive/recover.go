@@ -168,7 +168,10 @@ func (a *Archive) place(ctx context.Context, l *lane, stored []uint64, seq uint6
 			err = b.Verify(public)
 		}
 		if err == nil && n > seq && (n != seq+1 || b.Previous != hash) {
-			err = errors.New("it does not follow the batch before it")
+			r, rerr := a.store.Restart(l.id, n)
+			if rerr != nil || r == nil || !introduced([]*seal.Restart{r}, b, public, seq) {
+				err = errors.Join(errors.New("it does not follow the batch before it"), rerr)
+			}
 		}
 		if err != nil {
 			a.logger.Error("set aside a batch file without a receipt", "device", l.id.Device.String(), "lane", l.id.Lane.String(), "seq", n, "err", err)
@@ -221,7 +224,15 @@ func (a *Archive) reread(f found) (index.Entry, error) {
 	case errors.Is(err, os.ErrNotExist):
 		e.Faults = []index.Fault{{Line: -1, What: "batch file is missing"}}
 	case err == nil && b.Hash() == f.hash:
-		entries, err := a.read(f.lane.id, []*seal.Batch{b})
+		restart, err := a.store.Restart(f.lane.id, f.seq)
+		if err != nil {
+			a.logger.Error("the restart before a batch can not be read", "device", f.lane.id.Device.String(), "lane", f.lane.id.Lane.String(), "seq", f.seq, "err", err)
+		}
+		var restarts []*seal.Restart
+		if restart != nil {
+			restarts = append(restarts, restart)
+		}
+		entries, err := a.read(f.lane.id, []*seal.Batch{b}, restarts)
 		if err != nil {
 			return e, err
 		}

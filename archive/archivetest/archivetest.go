@@ -75,6 +75,29 @@ func (d *Device) Fork(lane seal.Lane, last *seal.Batch, lines ...[]byte) *seal.B
 	return d.seal(c, seal.Header{Lane: lane, Seq: last.Seq, Previous: last.Previous, Records: uint32(len(lines))}, lines)
 }
 
+// Lose makes the lane's next n batches disappear: they are sealed and nobody has them.
+// It returns the restart with which the lane goes on behind them. With carry, the key
+// headers that were lost with them stand in the restart.
+func (d *Device) Lose(lane seal.Lane, n int, carry bool) *seal.Restart {
+	c := d.chain(lane)
+	from := c.seq
+	for range n {
+		d.Seal(lane, []byte("{}"))
+	}
+	r := &seal.Restart{Lane: lane, Reason: seal.Damaged, Made: Time, Seen: c.seq, First: c.seq + 1}
+	if carry {
+		r.KeyHeaders = [][]byte{c.key.Header}
+	}
+	if from == 0 {
+		r.First = max(r.First, 2)
+	}
+	if err := r.Sign(d.Identity); err != nil {
+		d.t.Fatal(err)
+	}
+	c.seq, c.hash = r.First-1, r.Hash()
+	return r
+}
+
 func (d *Device) seal(c *chain, h seal.Header, lines [][]byte) *seal.Batch {
 	var plain []byte
 	for _, l := range lines {

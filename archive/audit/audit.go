@@ -23,6 +23,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"time"
 
 	"tidemark/archive"
 	"tidemark/archive/content"
@@ -71,7 +73,21 @@ type Report struct {
 	Pending   int64   `json:"pending"`    // batches without a receipt yet: under way, or cut short by a crash
 	Unindexed int64   `json:"unindexed"`  // batches that can't be looked up yet: under way, or cut short by a crash
 	Blind     bool    `json:"blind"`      // the content could not be checked
+	Holes     []Hole  `json:"holes"`      // batches that a device says it lost
 	Faults    []Fault `json:"faults"`
+}
+
+// Hole is where a lane goes on behind batches that the archive never got, on the
+// device's signed word. What may be missing is the device's to have said in its gap
+// records; the archive holds all that it gave a receipt for.
+type Hole struct {
+	Device string    `json:"device"`
+	Lane   string    `json:"lane"`
+	From   uint64    `json:"from"`   // first number that is not here
+	To     uint64    `json:"to"`     // last; less than From when none is missing and only the chain begins anew
+	Seen   uint64    `json:"seen"`   // greatest number that the device knows to have used
+	Reason string    `json:"reason"` // damaged, lost, forked
+	Made   time.Time `json:"made"`   // the device's clock
 }
 
 // Options are a check's choices.
@@ -113,7 +129,7 @@ func Verify(ctx context.Context, f archive.Folder, o Options) (*Report, error) {
 		devices: map[seal.DeviceID]ed25519.PublicKey{}, places: map[uint64]place{},
 	}
 	c.Key, c.Blind = keys.Archive.Key.String(), len(keys.Recipients) == 0
-	c.Faults = []Fault{}
+	c.Faults, c.Holes = []Fault{}, []Hole{}
 	if lock, err := filelock.Take(f.Lock()); err == nil {
 		lock.Close()
 	} else {
@@ -213,11 +229,16 @@ func (c *check) lane(ctx context.Context, l store.Lane, stored []uint64) error {
 		top = max(top, r.Seq)
 	}
 	is := map[uint64]bool{}
-	last := top
+	known := slices.Clone(stored)
 	for _, seq := range stored {
 		is[seq] = true
-		last = max(last, seq)
 	}
+	for seq := range receipts {
+		if !is[seq] {
+			known = append(known, seq)
+		}
+	}
+	slices.Sort(known)
 	indexed := uint64(0)
 	if c.index != nil {
 		var err error
@@ -226,19 +247,17 @@ func (c *check) lane(ctx context.Context, l store.Lane, stored []uint64) error {
 		}
 	}
 	w := &walk{check: c, lane: l, headers: map[seal.KeyID][]byte{}, indexed: indexed, at: at}
-	if !is[1] && last > 0 && receipts[1].Seq == 0 {
-		at(1, "the lane's first batch is missing")
-	}
-	for seq := uint64(1); seq <= last; seq++ {
+	before := uint64(0)
+	for _, seq := range known {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		r, receipted := receipts[seq]
+		w.hole(before, seq)
+		before = seq
 		if !is[seq] {
-			if seq > 1 || receipted {
-				at(seq, "batch file is missing")
-				c.unread = true
-			}
+			at(seq, "batch file is missing")
+			c.unread = true
 			w.previous, w.known = r.Hash, receipted
 			continue
 		}
@@ -278,13 +297,44 @@ type walk struct {
 	known    bool      // previous is known
 	indexed  uint64    // last in the index
 	headers  map[seal.KeyID][]byte
+	restart  *seal.Restart // before the batch at hand; nil for none
 	at       func(seq uint64, format string, args ...any)
+}
+
+// hole looks at what stands between two batches of the lane that follow each other on
+// the disk: nothing, a hole that a restart explains, or one that is a fault.
+func (w *walk) hole(before, seq uint64) {
+	w.restart = nil
+	r, err := w.store.Restart(w.lane, seq)
+	if err == nil && r != nil {
+		if err = r.Verify(w.devices[w.lane.Device]); err == nil {
+			w.restart = r
+			w.Holes = append(w.Holes, Hole{
+				Device: w.lane.Device.String(), Lane: w.lane.Lane.String(), From: before + 1, To: seq - 1,
+				Seen: r.Seen, Reason: r.Reason.String(), Made: r.Made,
+			})
+			w.known = false
+			return
+		}
+	}
+	if err != nil {
+		w.at(seq, "%v", err)
+	}
+	switch {
+	case seq == before+1:
+	case before == 0:
+		w.at(1, "the lane's first batch is missing")
+		w.unread, w.known = true, false
+	default:
+		w.at(before+1, "batches to %d are missing", seq-1)
+		w.unread, w.known = true, false
+	}
 }
 
 // batch checks one stored batch.
 func (w *walk) batch(seq uint64, r store.Receipt, receipted bool) error {
 	w.Batches++
-	previous, known := w.previous, w.known || seq == 1
+	previous, known := w.previous, w.known || seq == 1 // whose hash before it is zero
 	w.previous, w.known = r.Hash, receipted
 	b, err := w.store.Read(w.lane, seq)
 	if err != nil {
@@ -293,7 +343,7 @@ func (w *walk) batch(seq uint64, r store.Receipt, receipted bool) error {
 		return nil
 	}
 	w.previous, w.known = b.Hash(), true
-	if known && b.Previous != previous {
+	if known && b.Previous != previous || w.restart != nil && w.restart.Introduces(b) != nil {
 		w.at(seq, "the batch does not follow the one before it")
 	}
 	if public := w.devices[w.lane.Device]; public == nil {
@@ -316,6 +366,11 @@ func (w *walk) batch(seq uint64, r store.Receipt, receipted bool) error {
 	}
 	if len(b.KeyHeader) > 0 {
 		w.headers[b.Key] = b.KeyHeader
+	}
+	if w.restart != nil {
+		for _, h := range w.restart.KeyHeaders {
+			w.headers[seal.KeyIDOf(h)] = h
+		}
 	}
 	err = w.opener.Read(b, &entry, func(id seal.KeyID) ([]byte, error) { return w.headers[id], nil })
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"tidemark/archive/internal/sqlite"
+	"tidemark/seal"
 )
 
 // Add adds batches with their records, all or none.
@@ -41,6 +42,12 @@ func (x *Index) addEntry(e *Entry) error {
 	batch := x.conn.LastInsertRowID()
 	if len(e.KeyHeader) > 0 {
 		if err := sqlite.Exec(x.conn, `INSERT OR IGNORE INTO keys (id, header) VALUES (?, ?)`, e.KeyID[:], e.KeyHeader); err != nil {
+			return err
+		}
+	}
+	for _, h := range e.Headers {
+		id := seal.KeyIDOf(h)
+		if err := sqlite.Exec(x.conn, `INSERT OR IGNORE INTO keys (id, header) VALUES (?, ?)`, id[:], h); err != nil {
 			return err
 		}
 	}

@@ -128,7 +128,8 @@ type Fault struct {
 type Entry struct {
 	Batch
 	KeyID     seal.KeyID
-	KeyHeader []byte // nil when the batch carried none
+	KeyHeader []byte   // nil when the batch carried none
+	Headers   [][]byte // of other data keys, which the restart before it carried
 	Rows      []Row
 	Faults    []Fault
 }

@@ -8,6 +8,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ed25519"
@@ -48,6 +49,7 @@ type Server struct {
 	logger  *slog.Logger
 	memory  *semaphore.Weighted
 	mux     *http.ServeMux
+	floods  floods
 }
 
 // routes are the paths of the protocol; a table that no one writes.
@@ -74,6 +76,7 @@ func Routes() []string {
 // New returns a server for the archive.
 func New(a *archive.Archive, logger *slog.Logger) *Server {
 	s := &Server{archive: a, logger: logger, memory: semaphore.NewWeighted(maxInFlight), mux: http.NewServeMux()}
+	s.floods.now = a.Now
 	for _, r := range routes {
 		s.mux.Handle(r.method+" "+r.path, s.answer(func(w http.ResponseWriter, req *http.Request) error { return r.handle(s, w, req) }))
 		// The same path with any other method; ServeMux would answer in plain text.
@@ -168,6 +171,9 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) error {
 	if err := wantType(r, protocol.TypeJSON); err != nil {
 		return err
 	}
+	if err := s.floods.take(w, peer(r), 1); err != nil { // before anybody guesses tokens
+		return err
+	}
 	body, release, err := s.body(w, r, maxEnrollment)
 	if err != nil {
 		return err
@@ -212,11 +218,14 @@ func (s *Server) append(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	batches, perr := parseBatches(body)
+	if err := s.floods.take(w, id.Device.String(), 1); err != nil {
+		return err
+	}
+	batches, restarts, perr := parseBatches(body)
 	if len(batches) == 0 {
 		return perr
 	}
-	notes, err := s.archive.Append(r.Context(), id, batches)
+	notes, err := s.archive.Append(r.Context(), id, batches, restarts...)
 	if err != nil {
 		return err
 	}
@@ -227,23 +236,32 @@ func (s *Server) append(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, receipts)
 }
 
-// parseBatches reads the batches of a body, up to the first that is not one.
-func parseBatches(body []byte) ([]*seal.Batch, error) {
+// parseBatches reads the batches of a body and the restarts between them, up to the
+// first thing that is neither.
+func parseBatches(body []byte) (out []*seal.Batch, restarts []*seal.Restart, err error) {
 	if len(body) == 0 {
-		return nil, problem(http.StatusBadRequest, protocol.ProblemRequest, "the body holds no batch")
+		return nil, nil, problem(http.StatusBadRequest, protocol.ProblemRequest, "the body holds no batch")
 	}
-	var out []*seal.Batch
-	for r := bytes.NewReader(body); len(out) < archive.MaxAppend; {
+	refused := func(err error) error { return fmt.Errorf("%w: %w", archive.ErrRefused, err) }
+	for r := bufio.NewReader(bytes.NewReader(body)); len(out) < archive.MaxAppend; {
+		restart, err := seal.ReadRestart(r)
+		if err != nil {
+			return out, restarts, refused(err)
+		}
 		b, err := seal.ReadBatch(r)
-		if err == io.EOF {
-			break
+		switch {
+		case err == io.EOF && restart == nil:
+			return out, restarts, nil
+		case err == nil && restart != nil:
+			err = restart.Introduces(b)
+			restarts = append(restarts, restart)
 		}
 		if err != nil {
-			return out, fmt.Errorf("%w: %w", archive.ErrRefused, err)
+			return out, restarts, refused(err)
 		}
 		out = append(out, b)
 	}
-	return out, nil
+	return out, restarts, nil
 }
 
 // authenticate verifies the request's token over the body and returns the lane

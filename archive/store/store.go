@@ -2,6 +2,7 @@
 // lane's batches the receipts that were given for them.
 //
 //	<dir>/<device>/<lane>/<sequence number, 20 digits>.tmb   one batch, read-only
+//	<dir>/<device>/<lane>/<sequence number, 20 digits>.tmr   the restart before that batch, read-only
 //	<dir>/<device>/<lane>/receipts                           signed notes, one after the other
 //
 // A batch is written once and never changed; Put refuses a name that exists. When
@@ -18,6 +19,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -34,9 +36,10 @@ import (
 var ErrExists = errors.New("batch file exists already")
 
 const (
-	batchSuffix  = ".tmb"
-	batchMode    = 0o440
-	receiptsName = "receipts"
+	batchSuffix   = ".tmb"
+	restartSuffix = ".tmr"
+	batchMode     = 0o440
+	receiptsName  = "receipts"
 )
 
 // Store is a folder of batches.
@@ -101,18 +104,69 @@ func (s *Store) Read(l Lane, seq uint64) (*seal.Batch, error) {
 	return b, nil
 }
 
+// RestartPath returns the name of the file of the restart before a batch.
+func (s *Store) RestartPath(l Lane, seq uint64) string {
+	return filepath.Join(s.laneDir(l), fmt.Sprintf("%020d%s", seq, restartSuffix))
+}
+
+// PutRestart keeps the restart before a batch that is not kept yet. One that is there
+// already, from an attempt that ended before its batch was, is set aside.
+func (s *Store) PutRestart(l Lane, r *seal.Restart) error {
+	if err := durable.MkdirAll(s.laneDir(l), 0o750); err != nil {
+		return fmt.Errorf("keep restart: %w", err)
+	}
+	name := s.RestartPath(l, r.First)
+	have, err := os.ReadFile(name)
+	switch {
+	case err == nil && bytes.Equal(have, r.Raw):
+		return nil
+	case err == nil:
+		if err := setAside(name); err != nil {
+			return fmt.Errorf("keep restart: %w", err)
+		}
+	case !errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("keep restart: %w", err)
+	}
+	if err := durable.Place(name, r.Raw, batchMode); err != nil {
+		return fmt.Errorf("keep restart %s/%d: %w", l, r.First, err)
+	}
+	return durable.SyncDir(s.laneDir(l))
+}
+
+// Restart reads the restart before a batch; nil when there is none. It checks form
+// and place, not signature.
+func (s *Store) Restart(l Lane, seq uint64) (*seal.Restart, error) {
+	raw, err := os.ReadFile(s.RestartPath(l, seq))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read restart %s/%d: %w", l, seq, err)
+	}
+	r, err := seal.ParseRestart(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read restart %s/%d: %w", l, seq, err)
+	}
+	if r.Device != l.Device || r.Lane != l.Lane || r.First != seq {
+		return nil, fmt.Errorf("read restart %s/%d: the file holds another: %w", l, seq, seal.ErrForged)
+	}
+	return r, nil
+}
+
 // SetAside renames a batch file that may not count as kept, and never deletes it.
 func (s *Store) SetAside(l Lane, seq uint64) error {
-	name := s.Path(l, seq)
+	if err := setAside(s.Path(l, seq)); err != nil {
+		return fmt.Errorf("set batch aside: %w", err)
+	}
+	return durable.SyncDir(s.laneDir(l))
+}
+
+func setAside(name string) error {
 	for n := 1; ; n++ {
 		aside := fmt.Sprintf("%s.aside-%d", name, n)
-		if _, err := os.Lstat(aside); err == nil {
-			continue
+		if _, err := os.Lstat(aside); err != nil {
+			return os.Rename(name, aside)
 		}
-		if err := os.Rename(name, aside); err != nil {
-			return fmt.Errorf("set batch aside: %w", err)
-		}
-		return durable.SyncDir(s.laneDir(l))
 	}
 }
 

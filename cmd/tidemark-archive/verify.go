@@ -74,6 +74,10 @@ func outcome(faults int) string {
 // asides says what is no fault and worth knowing.
 func asides(r *audit.Report) string {
 	out := ""
+	for _, h := range r.Holes {
+		out += fmt.Sprintf("; %s/%s goes on behind %d batches that the device lost (%s, %s)",
+			h.Device, h.Lane, h.To-h.From+1, h.Reason, h.Made.UTC().Format(time.DateOnly))
+	}
 	if r.Pending > 0 {
 		out += fmt.Sprintf("; %d batches are not receipted yet", r.Pending)
 	}
