@@ -165,7 +165,7 @@ func (d *Rows) Decode(row record.Row, r *record.Record) Message {
 		r.Sender = d.sender(username)
 	}
 	if d.in.Name == nil {
-		d.in.Name = d.Name
+		d.in.Name, d.in.Owner = d.Name, d.Owner
 		d.in.MessageID = func(serverID string) string { return record.MessageID(d.Owner, d.Conversation.ID, serverID) }
 	}
 	d.in.Base, d.in.Sub, d.in.Body = d.native.Type, d.native.Subtype, rest

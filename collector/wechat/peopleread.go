@@ -1,6 +1,7 @@
 package wechat
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"tidemark/collector/sqlcipher"
+	"tidemark/collector/wechat/blob"
 	"tidemark/record"
 )
 
@@ -75,7 +77,7 @@ func (p *People) readContactDB(v *sqlcipher.View) error {
 			c.Remark, c.Nick, c.Alias = s.ColumnText(1), s.ColumnText(2), s.ColumnText(3)
 			c.Deleted = s.ColumnInt64(4) != 0
 			extra := s.ColumnRawBlob(5)
-			c.Labels = labels(labelIDs(extra), labelNames)
+			c.Labels = labels(blob.ReadLabels(extra), labelNames)
 			if c.Kind == "wecom" {
 				c.Company = companyOf(extra, wordings)
 			}
@@ -101,7 +103,7 @@ func (p *People) readRooms4(v *sqlcipher.View) error {
 			return
 		}
 		r := p.room(username)
-		r.Owner, r.Members = s.ColumnText(2), readMembers(s.ColumnRawBlob(3))
+		r.Owner, r.Members = s.ColumnText(2), blob.ReadMembers(s.ColumnRawBlob(3))
 		byID[s.ColumnInt64(0)] = username
 	})
 	if err != nil {
@@ -191,7 +193,7 @@ func (p *People) readMicroMsg(v *sqlcipher.View) error {
 		if r.Owner = s.ColumnText(3); r.Owner == "" || isNumber(r.Owner) {
 			r.Owner = s.ColumnText(4)
 		}
-		r.Members = readMembers(s.ColumnRawBlob(5))
+		r.Members = blob.ReadMembers(s.ColumnRawBlob(5))
 		have := memberSet(r)
 		display := strings.Split(s.ColumnText(2), separator3)
 		for i, member := range strings.Split(s.ColumnText(1), separator3) {
@@ -293,4 +295,16 @@ func (p *People) readPeopleM3(v *sqlcipher.View, table string) error {
 		c := p.contact(username)
 		c.Remark, c.Nick, c.Alias = s.ColumnText(1), s.ColumnText(2), s.ColumnText(3)
 	})
+}
+
+// companyOf finds a WeCom contact's company: some text in extra_buffer names the id of
+// a wording, as a member of a JSON object [C]. wordings are names by id.
+func companyOf(b []byte, wordings map[string]string) string {
+	best := ""
+	for id := range wordings {
+		if len(id) > len(best) && (bytes.Contains(b, []byte(`"`+id+`"`)) || blob.HasText(b, id)) {
+			best = id
+		}
+	}
+	return wordings[best]
 }

@@ -16,6 +16,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"tidemark/record"
 )
 
 // Extra is what the column BytesExtra of the third generation on Windows says [A; source C].
@@ -120,32 +122,25 @@ func ReadPacked(b []byte) Packed {
 	return p
 }
 
-// Member is somebody in a room.
-type Member struct {
-	ID      string // username
-	Name    string // in this room
-	State   int64  // bits whose meaning is not known
-	Inviter string // username
-}
+// maxMembers is more members than any room has; what goes beyond is no list of members.
+const maxMembers = 100_000
 
 // ReadMembers reads the members of a room: RoomData of the third generation, ext_buffer
-// of chat_room in the fourth. Repeated field 1 = {1: username, 2: name, 3: state,
-// 4: inviter} [B].
-func ReadMembers(b []byte) []Member {
-	var members []Member
+// of chat_room in the fourth. Repeated field 1 = {1: username, 2: name in this room, 3:
+// state, whose bits are not known, 4: inviter} [B].
+func ReadMembers(b []byte) []record.Member {
+	var members []record.Member
 	fields(b, func(f field) {
-		if f.number != 1 || f.bytes == nil {
+		if f.number != 1 || f.bytes == nil || len(members) == maxMembers {
 			return
 		}
-		var m Member
+		var m record.Member
 		fields(f.bytes, func(f field) {
 			switch f.number {
 			case 1:
 				m.ID = valid(f.bytes)
 			case 2:
 				m.Name = valid(f.bytes)
-			case 3:
-				m.State = int64(f.value)
 			case 4:
 				m.Inviter = valid(f.bytes)
 			}
@@ -157,33 +152,32 @@ func ReadMembers(b []byte) []Member {
 	return members
 }
 
-// ReadLabels reads the ids of a contact's labels from extra_buffer of the fourth
-// generation, field 30 [C]. Whether that is a list in text or numbers is not said
-// anywhere, so both are read.
-func ReadLabels(b []byte) []int64 {
-	var ids []int64
+// maxLabels is more labels than a contact has.
+const maxLabels = 1000
+
+// ReadLabels reads the ids of a contact's labels, which are numbers, from extra_buffer of
+// the fourth generation, field 30 [C]. Whether that is a list in text or numbers is not
+// said anywhere, so both are read.
+func ReadLabels(b []byte) []string {
+	var ids []string
 	fields(b, func(f field) {
 		switch {
-		case f.number != 30:
+		case f.number != 30 || len(ids) >= maxLabels:
 		case f.bytes == nil:
-			ids = append(ids, int64(f.value))
-		default:
-			ids = append(ids, SplitLabels(string(f.bytes))...)
+			ids = append(ids, strconv.FormatUint(f.value, 10))
+		case strings.Trim(string(f.bytes), "0123456789, ") == "":
+			ids = append(ids, strings.FieldsFunc(string(f.bytes), func(r rune) bool { return r == ',' || r == ' ' })...)
 		}
 	})
 	return ids
 }
 
-// SplitLabels reads a list of label ids in text, as LabelIDList of the third generation
-// holds it: numbers with commas between. What is no number is passed over.
-func SplitLabels(list string) []int64 {
-	var ids []int64
-	for part := range strings.FieldsFuncSeq(list, func(r rune) bool { return r < '0' || r > '9' }) {
-		if id, err := strconv.ParseInt(part, 10, 64); err == nil {
-			ids = append(ids, id)
-		}
-	}
-	return ids
+// HasText says whether the message has a text field of just that text.
+func HasText(b []byte, text string) (found bool) {
+	fields(b, func(f field) {
+		found = found || f.bytes != nil && string(f.bytes) == text
+	})
+	return found
 }
 
 // field is one field of a protobuf message. Bytes is nil unless it has a length.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"tidemark/collector/wechat/blob"
+	"tidemark/record"
 )
 
 func number(b []byte, field protowire.Number, v uint64) []byte {
@@ -92,7 +93,7 @@ func TestMembers(t *testing.T) {
 	b := text(nil, 1, member("wxid_a", "甲", "wxid_b"))
 	b = text(number(b, 5, 500), 1, member("wxid_b"))
 	b = text(b, 1, member(""))
-	want := []blob.Member{{ID: "wxid_a", Name: "甲", State: 2049, Inviter: "wxid_b"}, {ID: "wxid_b", State: 2049}}
+	want := []record.Member{{ID: "wxid_a", Name: "甲", Inviter: "wxid_b"}, {ID: "wxid_b"}}
 	if got := blob.ReadMembers(b); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -105,12 +106,15 @@ func TestLabels(t *testing.T) {
 		"numbers": number(number(nil, 30, 1), 30, 22),
 		"pieces":  text(text(nil, 30, "1"), 30, "22"),
 	} {
-		if got := blob.ReadLabels(in); !slices.Equal(got, []int64{1, 22}) {
+		if got := blob.ReadLabels(in); !slices.Equal(got, []string{"1", "22"}) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if got := blob.SplitLabels("x,99999999999999999999,"); got != nil {
-		t.Errorf("labels out of nothing: %v", got)
+	if got := blob.ReadLabels(text(nil, 30, "1, no")); got != nil {
+		t.Errorf("labels out of words: %v", got)
+	}
+	if b := text(number(nil, 1, 7), 9, "77001"); !blob.HasText(b, "77001") || blob.HasText(b, "7700") {
+		t.Error("a text is not found, or too much is")
 	}
 }
 
@@ -188,7 +192,14 @@ func FuzzBlob(f *testing.F) {
 		if members := blob.ReadMembers(b); len(members) > len(b) {
 			t.Error("more members than bytes")
 		}
-		blob.ReadLabels(b)
+		n := 0
+		for _, id := range blob.ReadLabels(b) {
+			n += len(id)
+		}
+		if n > 10*len(b) { // a number of ten digits takes five bytes, its tag two
+			t.Errorf("%d digits of labels out of %d bytes", n, len(b))
+		}
+		blob.HasText(b, "x")
 	})
 }
 
