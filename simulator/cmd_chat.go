@@ -54,6 +54,7 @@ func makeCommand() *cobra.Command {
 			err = s.client.Fill(chat.FillOptions{
 				Messages: messages, Seed: p.seed, Compress: compress, Until: last, Gap: 15 * time.Second,
 				PerCommit: perCommit, Checkpoint: checkpoint,
+				Kinds: p.kinds == kindsAll, Images: chat.ImageKeys(p.place.Name, p.seed),
 				Progress: func(done int) {
 					rate := float64(done) / time.Since(start).Seconds()
 					fmt.Fprintf(os.Stderr, "simulator: %d of %d messages, %.0f/s\n", done, messages, rate)
@@ -101,6 +102,7 @@ func chatCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			o.Seed, o.Kinds, o.Images = p.seed, p.kinds == kindsAll, chat.ImageKeys(p.place.Name, p.seed)
 			log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 			resumed := p.place.Exists()
 			s, err := open(&p, key, account.Options{
@@ -149,8 +151,8 @@ type session struct {
 // key comes first, so that whoever finds the account finds its key; those of its files
 // come when they have been made.
 func open(p *placing, key writer.Key, o account.Options) (*session, error) {
-	if p.keyForm != keyFormAccount && p.keyForm != keyFormFiles {
-		return nil, fmt.Errorf("parse --key-form: %q is neither account nor files", p.keyForm)
+	if err := p.check(); err != nil {
+		return nil, err
 	}
 	o.Keys = writer.NewKeyring(key)
 	o.Keyed = func() error { return p.writeKeys(o.Keys) }

@@ -26,6 +26,7 @@ type placing struct {
 	keysOut string
 	keyForm string
 	oracle  string
+	kinds   string
 
 	officials int
 }
@@ -41,6 +42,7 @@ func (p *placing) flags(cmd *cobra.Command) {
 	f.StringVar(&p.key, "key", "", "account key, 64 hexadecimal digits (default: from the seed)")
 	f.StringVar(&p.keysOut, "keys-out", "", "add the account's key to this file")
 	f.StringVar(&p.keyForm, "key-form", keyFormAccount, "of --keys-out: account, one key for all files; files, one for each, by its salt")
+	f.StringVar(&p.kinds, "kinds", kindsText, "of messages: text, or all, every one with its files; then --keys-out has the key of pictures too")
 	f.IntVar(&p.officials, "officials", 0, "official accounts of a new account")
 	f.StringVar(&p.oracle, "oracle", "", "append every committed change to this file")
 	cmd.MarkFlagRequired("root")
@@ -54,6 +56,23 @@ func (p *placing) accountKey() (writer.Key, error) {
 	return writer.Key(sha256.Sum256(fmt.Appendf(nil, "simulator account key %s %d", p.place.Name, p.seed))), nil
 }
 
+// What is said.
+const (
+	kindsText = "text"
+	kindsAll  = "all"
+)
+
+// check holds the values of flags that are words.
+func (p *placing) check() error {
+	if p.keyForm != keyFormAccount && p.keyForm != keyFormFiles {
+		return fmt.Errorf("parse --key-form: %q is neither account nor files", p.keyForm)
+	}
+	if p.kinds != kindsText && p.kinds != kindsAll {
+		return fmt.Errorf("parse --kinds: %q is neither text nor all", p.kinds)
+	}
+	return nil
+}
+
 // The forms in which keys are handed out.
 const (
 	keyFormAccount = "account"
@@ -65,6 +84,14 @@ type keyFile struct {
 	V         int        `json:"v"`
 	Accounts  []keyEntry `json:"accounts"`
 	Databases []saltKey  `json:"databases,omitempty"`
+	Images    []imageKey `json:"images,omitempty"`
+}
+
+// imageKey is the secrets of an account's pictures in 4.x.
+type imageKey struct {
+	Account string `json:"account"`
+	Key     string `json:"key"` // 16 characters
+	XOR     string `json:"xor"` // two hexadecimal digits
 }
 
 // saltKey is the key of the one file that begins with a salt.
@@ -102,6 +129,11 @@ func (p *placing) writeKeys(keys *writer.Keyring) error {
 	} else {
 		kf.Accounts = slices.DeleteFunc(kf.Accounts, func(e keyEntry) bool { return e.Account == p.place.Name })
 		kf.Accounts = append(kf.Accounts, keyEntry{p.place.Name, keys.Key().Hex()})
+	}
+	if p.kinds == kindsAll && p.place.Generation == account.V4 {
+		k := chat.ImageKeys(p.place.Name, p.seed)
+		kf.Images = slices.DeleteFunc(kf.Images, func(e imageKey) bool { return e.Account == p.place.Name })
+		kf.Images = append(kf.Images, imageKey{p.place.Name, string(k.AES[:]), fmt.Sprintf("%02x", k.XOR)})
 	}
 	if kf.Accounts == nil {
 		kf.Accounts = []keyEntry{}

@@ -19,9 +19,12 @@ const (
 	M3ContactFile = "Contact/wccontact_new2.db"
 	M3GroupFile   = "Group/group_new.db"
 	M3SessionFile = "Session/session_new.db"
-	M3LinkFile    = "Hardlink/hldata.db"
+	M3LinkFile    = "hldata.db"
 	m3Marker      = "Account/account.data" // written last; its content is nobody's business
 )
+
+// friendRequests is built in. Nobody talks there, and a table is told by its contacts only.
+const friendRequests = "fmessage"
 
 // m3Version is the client's name for its form of data.
 const m3Version = "2.0b4.0.9"
@@ -123,6 +126,9 @@ func (m3) fill(a *Account, people []Person, rooms []Room, _ time.Time) error {
 		return err
 	}
 	err := a.open[M3ContactFile].Update(func(tx writer.Tx) error {
+		if err := insert(tx, "WCContact", Person{Username: friendRequests, Nick: "朋友推荐消息", Type: 1}, "", ""); err != nil {
+			return err
+		}
 		for _, p := range people {
 			if p.Type == 3 {
 				continue
@@ -154,7 +160,7 @@ func (m3) fill(a *Account, people []Person, rooms []Room, _ time.Time) error {
 func (m3) finish(a *Account) error { return os.WriteFile(a.Path(m3Marker), []byte("simulated"), 0o644) }
 
 func (m3) load(a *Account) error {
-	known := map[string]bool{a.Name: true}
+	known := map[string]bool{a.Name: true, friendRequests: true}
 	person := func(kind int) func(*sql.Rows) error {
 		return func(r *sql.Rows) error {
 			var p Person

@@ -328,7 +328,7 @@ func (ch *changer) importOld(now time.Time) error {
 		batch[s] = append(batch[s], m)
 	}
 	for s, ms := range batch {
-		if err := ch.write(s, ms); err != nil {
+		if err := ch.write(s, ms, nil); err != nil {
 			return err
 		}
 	}

@@ -170,6 +170,8 @@ func (c *Client) happened(ch oracle.Change) (bool, error) {
 		return strconv.FormatInt(r.serverID, 10) == ch.ServerID, nil
 	case oracle.Recompress:
 		return r.compressed, nil
+	case oracle.Amend: // what a row of the same type says is not looked at: whether or not, it may say either
+		return r.localType == ch.Type, nil
 	}
 	return false, fmt.Errorf("change %d: unknown op", ch.N)
 }
@@ -196,14 +198,20 @@ func (c *Client) commit(s *shard, fn func(writer.Tx) ([]oracle.Change, error)) e
 	return c.log.Commit(first, count, at)
 }
 
-// say inserts one message.
-func (c *Client) say(m *message) error {
+// say inserts one message. before runs when its row is there and not committed; it may
+// be nil.
+func (c *Client) say(m *message, before func() error) error {
 	if err := c.place(m); err != nil {
 		return err
 	}
 	err := c.commit(m.shard, func(tx writer.Tx) ([]oracle.Change, error) {
 		if err := c.form.insert(c, tx, m); err != nil {
 			return nil, fmt.Errorf("insert message: %w", err)
+		}
+		if before != nil {
+			if err := before(); err != nil {
+				return nil, err
+			}
 		}
 		return []oracle.Change{m.change(oracle.Insert)}, nil
 	})

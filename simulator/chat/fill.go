@@ -1,10 +1,12 @@
 package chat
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
+	"tidemark/simulator/media"
 	"tidemark/simulator/oracle"
 	"tidemark/simulator/writer"
 )
@@ -18,6 +20,8 @@ type FillOptions struct {
 	Gap        time.Duration // mean time between messages
 	PerCommit  int           // messages per transaction
 	Checkpoint bool          // copy each transaction into the main file, so that the WAL stays short
+	Kinds      bool          // say messages of every kind
+	Images     media.Keys    // of the pictures among them
 	Progress   func(done int)
 }
 
@@ -27,16 +31,20 @@ func (c *Client) Fill(o FillOptions) error {
 	sp := newSpeaker(generator(o.Seed, streamTexts), c.acct.Name, c.convs, o.Compress, 0)
 	clock := generator(o.Seed, streamHistory)
 	at := o.Until.Add(-time.Duration(o.Messages) * o.Gap)
+	var all *repertoire
+	if o.Kinds {
+		var err error
+		if all, err = c.newRepertoire(o.Seed, o.Images); err != nil {
+			return err
+		}
+	}
 	for done := 0; done < o.Messages; {
 		n := min(o.PerCommit, o.Messages-done)
 		var order []*shard
 		batch := map[*shard][]*message{}
 		for range n {
 			at = at.Add(time.Duration(clock.Float64() * 2 * float64(o.Gap)))
-			m := sp.next()
-			m.known = true
-			m.packed = m.packed || m.packLater // the background step has long come by
-			m.stamp(at.Unix())
+			m := c.past(all, sp, at)
 			if err := c.place(m); err != nil {
 				return err
 			}
@@ -47,8 +55,16 @@ func (c *Client) Fill(o FillOptions) error {
 			c.sessions[m.conv] = m
 		}
 		for _, s := range order {
-			if err := c.write(s, batch[s]); err != nil {
+			if err := c.write(s, batch[s], all); err != nil {
 				return err
+			}
+			for _, m := range batch[s] {
+				if m.item == nil {
+					continue
+				}
+				if err := errors.Join(all.store(m, true), all.index(m)); err != nil {
+					return err
+				}
 			}
 			if o.Checkpoint {
 				if err := s.db.Backfill(); err != nil {
@@ -64,13 +80,35 @@ func (c *Client) Fill(o FillOptions) error {
 	return c.writeSessions()
 }
 
-// write inserts messages of one shard in one transaction.
-func (c *Client) write(s *shard, ms []*message) error {
+// past is a message said at a time long ago: all that follows from it has happened.
+func (c *Client) past(all *repertoire, sp *speaker, at time.Time) *message {
+	var m *message
+	if all != nil {
+		m = all.next(at)
+	}
+	if m == nil {
+		m = sp.next()
+		m.createTime = at.Unix()
+	}
+	m.known = true
+	m.packed = m.packed || m.packLater // the background step has long come by
+	m.order(m.createTime)
+	return m
+}
+
+// write inserts messages of one shard in one transaction. all is needed when not all of
+// them are texts.
+func (c *Client) write(s *shard, ms []*message, all *repertoire) error {
 	return c.commit(s, func(tx writer.Tx) ([]oracle.Change, error) {
 		var changes []oracle.Change
 		for _, m := range ms {
 			if err := c.form.insert(c, tx, m); err != nil {
 				return nil, fmt.Errorf("insert message: %w", err)
+			}
+			if m.item != nil {
+				if err := all.bring(m); err != nil {
+					return nil, err
+				}
 			}
 			if c.log != nil {
 				changes = append(changes, m.change(oracle.Insert))
@@ -88,6 +126,7 @@ const (
 	streamPace
 	streamPeople
 	streamChanges
+	streamKinds
 )
 
 func generator(seed uint64, stream uint64) *rand.Rand {

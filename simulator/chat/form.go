@@ -33,6 +33,8 @@ type form interface {
 	// sessions brings the list of conversations up to date.
 	sessions(c *Client, latest map[*conversation]*message) error
 
+	// rewrite writes m's type and content anew, and what its item has beside them.
+	rewrite(tx writer.Tx, m *message) error
 	// remove takes m's row away.
 	remove(tx writer.Tx, m *message) error
 	// status rewrites counters of m's row that mean nothing.

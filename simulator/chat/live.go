@@ -5,6 +5,9 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"tidemark/simulator/kinds"
+	"tidemark/simulator/media"
 )
 
 // ChatOptions say how Chat talks.
@@ -17,12 +20,14 @@ type ChatOptions struct {
 	RecallAfter time.Duration // how long after the message; 0 means 1 to 20 s
 	Compress    float64       // part of the rows that are compressed: half at once, half later
 	Changes     Changes       // what else happens to rows, and how often
+	Kinds       bool          // say messages of every kind
+	Images      media.Keys    // of the pictures among them
 }
 
 // Stats counts what Chat did.
 type Stats struct {
-	Messages, Recalls, ServerIDs, Recompressed int
-	Changes                                    map[string]int // by name, of those that ChatOptions name
+	Messages, Recalls, ServerIDs, Recompressed, Amended int
+	Changes                                             map[string]int // by name, of those that ChatOptions name
 }
 
 // How the client and its server behave, where the seed leaves it to the clock.
@@ -40,10 +45,16 @@ const (
 // The end of ctx is not an error.
 func (c *Client) Chat(ctx context.Context, o ChatOptions) (Stats, error) {
 	seed := o.Seed + c.spoken()
-	l := &live{Client: c, ChatOptions: o, pace: generator(seed, streamPace)}
+	l := &live{Client: c, ChatOptions: o, pace: generator(seed, streamPace), late: map[*message]bool{}}
 	l.speaker = newSpeaker(generator(seed, streamTexts), c.acct.Name, c.convs, o.Compress, o.Recall)
 	l.changer = &changer{live: l, r: generator(seed, streamChanges), done: map[string]int{}, waiting: map[string]bool{}}
 	l.stats.Changes = l.changer.done
+	if o.Kinds {
+		var err error
+		if l.repertoire, err = c.newRepertoire(seed, o.Images); err != nil {
+			return l.stats, err
+		}
+	}
 	start := time.Now()
 	if err := l.adopt(start); err != nil {
 		return l.stats, err
@@ -78,6 +89,11 @@ func (c *Client) Chat(ctx context.Context, o ChatOptions) (Stats, error) {
 	}
 	if err := l.finish(time.Now().Add(lingers)); err != nil {
 		return l.stats, err
+	}
+	for m := range l.late {
+		if err := l.arrive(m); err != nil {
+			return l.stats, err
+		}
 	}
 	if err := l.changer.rest(); err != nil {
 		return l.stats, err
@@ -115,9 +131,13 @@ type live struct {
 	ChatOptions
 	speaker *speaker
 	changer *changer
-	pace    *rand.Rand // times
-	due     agenda
-	stats   Stats
+
+	repertoire *repertoire       // nil when only texts are said
+	late       map[*message]bool // files that are still to come
+
+	pace  *rand.Rand // times
+	due   agenda
+	stats Stats
 }
 
 // after is when the message after the one planned for last is due.
@@ -139,10 +159,8 @@ func (l *live) between(lo, hi time.Duration) time.Duration {
 
 // speak says the next message and plans what follows from it.
 func (l *live) speak(now time.Time) error {
-	m := l.speaker.next()
-	m.known = !m.self
-	m.stamp(now.Unix())
-	if err := l.say(m); err != nil {
+	m, err := l.utter(now)
+	if err != nil {
 		return err
 	}
 	l.stats.Messages++
@@ -163,8 +181,56 @@ func (l *live) speak(now time.Time) error {
 		}
 		l.at(committed.Add(wait), func(now time.Time) error { return l.recallDue(m, now) })
 	}
+	if m.item != nil && !m.recall {
+		if later, change := kinds.Later(*m.item); change != "" {
+			l.planAmend(m, later, change, committed)
+		}
+	}
 	l.changer.said(m, committed)
 	return nil
+}
+
+// planAmend has the client go on with m, once the server knows it.
+func (l *live) planAmend(m *message, later kinds.Item, change string, from time.Time) {
+	l.at(from.Add(l.changer.settled()), func(now time.Time) error {
+		if !m.known && !m.gone() {
+			l.planAmend(m, later, change, now)
+			return nil
+		}
+		l.stats.Amended++
+		return l.amend(m, later, change)
+	})
+}
+
+// utter says the next message, of whatever kind.
+func (l *live) utter(now time.Time) (*message, error) {
+	if l.repertoire != nil {
+		if m := l.repertoire.next(now); m != nil {
+			m.known = !m.self
+			m.recall = !m.notice() && l.pace.Float64() < l.Recall
+			if err := l.repertoire.say(m); err != nil {
+				return nil, err
+			}
+			if d := m.delay(); d > 0 {
+				l.late[m] = true
+				l.at(now.Add(d), func(time.Time) error { return l.arrive(m) })
+			}
+			return m, nil
+		}
+	}
+	m := l.speaker.next()
+	m.known = !m.self
+	m.stamp(now.Unix())
+	return m, l.say(m, nil)
+}
+
+// arrive brings the late files of m.
+func (l *live) arrive(m *message) error {
+	if !l.late[m] {
+		return nil
+	}
+	delete(l.late, m)
+	return l.repertoire.store(m, true)
 }
 
 // recallDue recalls m, once the server knows it.

@@ -37,8 +37,8 @@ func (m3) insert(_ *Client, tx writer.Tx, m *message) error {
 		received = 0
 	}
 	res, err := tx.Exec(`INSERT INTO `+m.table+`(mesSvrID, msgCreateTime, msgContent, msgStatus, msgImgStatus, messageType, mesDes, msgSource,
-		IntRes1, IntRes2, StrRes1, StrRes2, msgVoiceText, msgSeq) VALUES(?, ?, ?, ?, 0, ?, ?, ?, 0, 0, NULL, NULL, NULL, ?)`,
-		m.rowServerID(), m.createTime, m.stored(), m.status(), m.base(), received, m.source, m.sortSeq)
+		IntRes1, IntRes2, StrRes1, StrRes2, msgVoiceText, msgSeq) VALUES(?, ?, ?, ?, 0, ?, ?, ?, 0, 0, NULL, NULL, ?, ?)`,
+		m.rowServerID(), m.createTime, m.stored(), m.status(), m.base(), received, m.source, m.transcript(), m.sortSeq)
 	if err != nil {
 		return err
 	}
@@ -95,6 +95,12 @@ func (m3) sessions(c *Client, latest map[*conversation]*message) error {
 	})
 }
 
+func (m3) rewrite(tx writer.Tx, m *message) error {
+	_, err := tx.Exec(`UPDATE `+m.table+` SET messageType = ?, msgContent = ?, msgVoiceText = ? WHERE mesLocalID = ?`,
+		m.base(), m.stored(), m.transcript(), m.localID)
+	return err
+}
+
 // remove leaves a mark of the row in the table of deletions.
 func (m3) remove(tx writer.Tx, m *message) error {
 	if _, err := tx.Exec(`INSERT OR REPLACE INTO `+m.table+`_dels VALUES(?, ?, ?)`, m.localID, m.rowServerID(), m.createTime); err != nil {
@@ -127,3 +133,11 @@ func (m3) forget(c *Client, conv *conversation, _ int64) error {
 func (m3) begin(*Client, *shard, time.Time) error { return nil }
 
 func (m3) begun(*shard) (int64, error) { return 0, nil }
+
+// transcript is msgVoiceText.
+func (m *message) transcript() any {
+	if m.item == nil || m.item.Transcript == "" {
+		return nil
+	}
+	return m.item.Transcript
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tidemark/simulator/account"
+	"tidemark/simulator/kinds"
 	"tidemark/simulator/oracle"
 )
 
@@ -63,8 +64,9 @@ type message struct {
 	recall     bool // somebody will recall it
 
 	spoken  time.Time
-	epoch   int  // of the conversation, when it was said
-	removed bool // its row has been deleted
+	epoch   int         // of the conversation, when it was said
+	removed bool        // its row has been deleted
+	item    *kinds.Item // of any kind; nil for a text that a speaker said
 }
 
 // gone reports whether the row is no longer there.
@@ -72,11 +74,14 @@ func (m *message) gone() bool { return m.removed || m.epoch != m.conv.epoch }
 
 // stored is message_content: rows of others in a room begin with their sender.
 func (m *message) stored() string {
-	if m.conv.room() && !m.self {
+	if m.conv.room() && !m.self && !m.notice() {
 		return m.sender + ":\n" + m.content
 	}
 	return m.content
 }
+
+// notice reports whether m is a line of the client's own.
+func (m *message) notice() bool { return m.base() == typeNotice || m.base() == typeControl }
 
 func (m *message) base() int64 { return m.localType & baseMask }
 func (m *message) sub() int64  { return m.localType >> 32 }
@@ -102,11 +107,13 @@ func (m *message) rowServerID() int64 {
 
 // change describes m for the oracle.
 func (m *message) change(op string) oracle.Change {
-	return oracle.Change{
+	ch := oracle.Change{
 		Op: op, File: m.shard.file, Table: m.table, LocalID: strconv.FormatInt(m.localID, 10),
 		ServerID: strconv.FormatInt(m.rowServerID(), 10), Conversation: m.conv.username, Sender: m.sender, Self: m.self,
 		Type: m.localType, CreateTime: m.createTime, SortSeq: strconv.FormatInt(m.sortSeq, 10), Text: m.content,
 	}
+	m.describe(&ch)
+	return ch
 }
 
 // speaker decides who says what where. All of its decisions come from one
@@ -167,6 +174,10 @@ func (s *speaker) find(n int) int {
 // grows within a conversation even when the second's counter is used up.
 func (m *message) stamp(second int64) {
 	m.createTime = second
+	m.order(second)
+}
+
+func (m *message) order(second int64) {
 	m.sortSeq = max(second*1000, m.conv.lastSeq+1)
 	m.conv.lastSeq = m.sortSeq
 }

@@ -43,10 +43,14 @@ func (v4) insert(c *Client, tx writer.Tx, m *message) error {
 		content, source = c.zstd.EncodeAll([]byte(m.stored()), nil), c.zstd.EncodeAll([]byte(m.source), nil)
 		contentMark, sourceMark = account.CompressZstd, account.CompressZstd
 	}
+	packedInfo := c.packedInfo
+	if m.item != nil {
+		packedInfo = m.item.Packed
+	}
 	res, err := tx.Exec(`INSERT INTO `+m.table+`(server_id, local_type, sort_seq, real_sender_id, create_time, status,
 		upload_status, download_status, server_seq, origin_source, source, message_content, compress_content, packed_info_data,
 		WCDB_CT_message_content, WCDB_CT_source) VALUES(?, ?, ?, ?, ?, ?, 0, 0, ?, 1, ?, ?, NULL, ?, ?, ?)`,
-		m.rowServerID(), m.localType, m.sortSeq, sender, m.createTime, m.status(), m.sortSeq%1_000_000_000, source, content, c.packedInfo,
+		m.rowServerID(), m.localType, m.sortSeq, sender, m.createTime, m.status(), m.sortSeq%1_000_000_000, source, content, packedInfo,
 		contentMark, sourceMark)
 	if err != nil {
 		return err
@@ -138,6 +142,12 @@ func (v4) sessions(c *Client, latest map[*conversation]*message) error {
 		}
 		return nil
 	})
+}
+
+func (v4) rewrite(tx writer.Tx, m *message) error {
+	_, err := tx.Exec(`UPDATE `+m.table+` SET local_type = ?, message_content = ?, WCDB_CT_message_content = 0, packed_info_data = ?, upload_status = 2 WHERE local_id = ?`,
+		m.localType, m.stored(), m.item.Packed, m.localID)
+	return err
 }
 
 func (v4) remove(tx writer.Tx, m *message) error {

@@ -48,19 +48,28 @@ func (w3) insert(_ *Client, tx writer.Tx, m *message) error {
 	if err != nil {
 		return err
 	}
-	var content, packed any = m.content, nil
-	if m.base() == typeApp {
-		content, packed = "", lz4Block(m.content)
+	content, packed := w3Content(m)
+	display := ""
+	if m.item != nil {
+		display = m.item.Display
 	}
 	res, err := tx.Exec(`INSERT INTO `+m.table+`(TalkerId, MsgSvrID, Type, SubType, IsSender, CreateTime, Sequence, StatusEx, FlagEx, Status,
-		MsgServerSeq, MsgSequence, StrTalker, StrContent, DisplayContent, CompressContent, BytesExtra) VALUES(?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, '', ?, ?)`,
+		MsgServerSeq, MsgSequence, StrTalker, StrContent, DisplayContent, CompressContent, BytesExtra) VALUES(?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		talker, m.rowServerID(), m.base(), m.sub(), m.self, m.createTime, m.sortSeq, m.status(), m.sortSeq%1_000_000_000, m.sortSeq%1_000_000_000,
-		m.conv.username, content, packed, m.bytesExtra())
+		m.conv.username, content, display, packed, m.bytesExtra())
 	if err != nil {
 		return err
 	}
 	m.localID, err = res.LastInsertId()
 	return err
+}
+
+// w3Content is StrContent and CompressContent.
+func w3Content(m *message) (content string, packed []byte) {
+	if m.base() == typeApp {
+		return "", lz4Block(m.content)
+	}
+	return m.content, nil
 }
 
 // bytesExtra is the protobuf beside a W3 row: 1 = two integers of unknown meaning,
@@ -70,10 +79,17 @@ func (m *message) bytesExtra() []byte {
 	add := func(kind uint64, text string) {
 		b = account.AppendBytes(b, 3, account.AppendBytes(account.AppendVarint(nil, 1, kind), 2, []byte(text)))
 	}
-	if m.conv.room() && !m.self {
+	if m.conv.room() && !m.self && !m.notice() {
 		add(1, m.sender)
 	}
-	add(7, m.source)
+	if m.item != nil {
+		for _, e := range m.item.Extra {
+			add(uint64(e.Kind), e.Value)
+		}
+	}
+	if m.source != "" {
+		add(7, m.source)
+	}
 	return b
 }
 
@@ -160,6 +176,13 @@ func (w3) sessions(c *Client, latest map[*conversation]*message) error {
 		}
 		return nil
 	})
+}
+
+func (w3) rewrite(tx writer.Tx, m *message) error {
+	content, packed := w3Content(m)
+	_, err := tx.Exec(`UPDATE `+m.table+` SET Type = ?, SubType = ?, StrContent = ?, CompressContent = ? WHERE localId = ?`,
+		m.base(), m.sub(), content, packed, m.localID)
+	return err
 }
 
 func (w3) remove(tx writer.Tx, m *message) error {

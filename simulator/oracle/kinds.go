@@ -9,7 +9,7 @@ import (
 
 // promisesText reports whether the record's text must be the change's.
 func (ch *Change) promisesText() bool {
-	return ch.Kind == "" || ch.Kind == "text" || ch.Text != ""
+	return ch.Kind == "text" || ch.Text != "" || ch.Content == ""
 }
 
 // body judges what a message says beyond its text.
@@ -21,10 +21,11 @@ func (c *comparison) body(k key, t *truth, r *record) {
 	if want != "" && r.Type != want {
 		c.differs(k, r, "type", want, r.Type)
 	}
-	for _, member := range kinds.Differences(t.Expect, r.whole) {
-		field, _, _ := strings.Cut(member, " ")
-		c.fault(k.fault(Different, field), r)
+	expect := t.Expect
+	if t.capturedLate(r) {
+		expect = t.amended.Expect
 	}
+	c.expected(k, expect, r)
 	if !sameSet(t.Mentions, r.Mentions) {
 		c.fault(k.fault(Different, "mentions"), r)
 	}
@@ -34,6 +35,29 @@ func (c *comparison) body(k key, t *truth, r *record) {
 	quote, _ := r.whole["quote"].(map[string]any)
 	if got, _ := quote["server_id"].(string); got != t.QuoteOf {
 		c.differs(k, r, "quote.server_id", t.QuoteOf, got)
+	}
+}
+
+// expected judges members that a record must have.
+func (c *comparison) expected(k key, expect map[string]any, r *record) {
+	for _, member := range kinds.Differences(expect, r.whole) {
+		field, _, _ := strings.Cut(member, " ")
+		c.fault(k.fault(Different, field), r)
+	}
+}
+
+// capturedLate reports whether the message's record already has its later meaning.
+func (t *truth) capturedLate(r *record) bool {
+	return t.amended != nil && len(kinds.Differences(t.amended.Expect, r.whole)) == 0
+}
+
+// amended judges that a later meaning is told, unless the record has it.
+func (c *comparison) amended(k key, t *truth) {
+	if t.amended == nil || t.capturedLate(t.found) || !t.recalled.IsZero() || !t.gone.IsZero() {
+		return
+	}
+	if !slices.ContainsFunc(t.revisions, func(r *record) bool { return r.Change == t.amended.Change }) {
+		c.fault(k.fault(Missing, "revision."+t.amended.Change), t.found)
 	}
 }
 

@@ -38,6 +38,7 @@ const (
 	ServerID   = "server_id"  // an own message got its server id and status
 	Recompress = "recompress" // a plain text was rewritten as zstd; same meaning
 	Status     = "status"     // counters in a row were rewritten; same meaning
+	Amend      = "amend"      // a row was rewritten with another meaning, as Change says: file, status or content
 	Delete     = "delete"     // a row went
 	Clear      = "clear"      // all rows of a conversation in a table went
 	Migrate    = "migrate"    // a message of another generation's database was imported, with its server id
@@ -91,6 +92,7 @@ type Change struct {
 
 	Kind     string         `json:"kind,omitempty"`    // Tidemark's type; "" promises none but that of a text
 	Content  string         `json:"content,omitempty"` // decoded, where it is not the text
+	Change   string         `json:"change,omitempty"`  // of amend: the change that a revision names
 	Expect   map[string]any `json:"expect,omitempty"`  // members that the record must have
 	Media    []Media        `json:"media,omitempty"`
 	Mentions []string       `json:"mentions,omitempty"`
