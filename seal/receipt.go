@@ -48,17 +48,14 @@ func (r *Receipt) Sign(s note.Signer) ([]byte, error) {
 	return msg, nil
 }
 
-// OpenReceipt verifies a note under the archive's receipt key and reads it. The
-// text must be exactly what Sign writes: there is one spelling of a receipt.
+// OpenReceipt verifies a note under the archive's receipt key and reads it. It must
+// be exactly what Sign writes: there is one spelling of a receipt.
 func OpenReceipt(msg []byte, v note.Verifier) (*Receipt, error) {
-	if len(msg) > 4096 {
-		return nil, fmt.Errorf("receipt of %d bytes: %w", len(msg), ErrMalformed)
-	}
-	n, err := note.Open(msg, note.VerifierList(v))
+	text, err := openNote(msg, v)
 	if err != nil {
-		return nil, fmt.Errorf("receipt: %w: %w", ErrForged, err)
+		return nil, fmt.Errorf("receipt: %w", err)
 	}
-	r, err := parseReceipt(n.Text)
+	r, err := parseReceipt(text)
 	if err != nil {
 		return nil, err
 	}

@@ -224,7 +224,7 @@ func TestReceipt(t *testing.T) {
 	for i := range msg {
 		bad := bytes.Clone(msg)
 		bad[i] ^= 1
-		if got, err := seal.OpenReceipt(bad, a.ReceiptVerifier()); err == nil && *got != *r {
+		if got, err := seal.OpenReceipt(bad, a.ReceiptVerifier()); err == nil {
 			t.Fatalf("byte %d may be changed: %+v", i, got)
 		}
 	}
@@ -509,10 +509,11 @@ func FuzzKeyHeader(f *testing.F) {
 
 func FuzzReceipt(f *testing.F) {
 	a, id := sealtest.New(f), seal.NewIdentity()
-	f.Add(a.Receipt(f, chain(f, a, id, 1)[0]))
+	good := a.Receipt(f, chain(f, a, id, 1)[0])
+	f.Add(good)
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		if r, err := seal.OpenReceipt(msg, a.ReceiptVerifier()); err == nil && (r.Seq != 1 || r.Device != id.ID()) {
-			t.Fatal("forged")
+		if _, err := seal.OpenReceipt(msg, a.ReceiptVerifier()); err == nil && !bytes.Equal(msg, good) {
+			t.Fatal("another note is taken for the receipt")
 		}
 	})
 }

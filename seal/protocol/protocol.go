@@ -158,7 +158,7 @@ func bodyHash(body []byte) string {
 func VerifyToken(token, archive, method, path string, body []byte, now time.Time, key func(seal.DeviceID) ed25519.PublicKey) (seal.DeviceID, error) {
 	var c claims
 	var device seal.DeviceID
-	parser := jwt.NewParser(jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithoutClaimsValidation())
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
 	_, err := parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) {
 		d, err := seal.ParseDeviceID(c.Issuer)
 		if err != nil {
