@@ -34,11 +34,12 @@ type account struct {
 
 	keys     []sqlcipher.Key // what the sources gave at the last pass
 	schema   *wechat.Schema
-	contacts wechat.Contacts
+	known    *wechat.People    // who is who; never nil, replaced as a whole
+	book     *book             // who has been met
 	hashes   map[string]string // table hash -> username, of all usernames met so far
 	learned  map[string]bool   // usernames that are in hashes
-	people   []*names          // databases of people and rooms
-	sessions []*names          // databases of lists of conversations
+	people   []*peopleFile     // databases of people and rooms
+	sessions []*database       // databases of lists of conversations
 	shards   map[string]*shard // message databases, by file
 
 	named    map[string]*namedState // by file, "" for the account: what an event has named
@@ -56,12 +57,6 @@ type database struct {
 	looked sqlcipher.Mark // where it stood when the account was last looked at as a whole
 }
 
-// names is a database of usernames and names, and what it said when it was last read.
-type names struct {
-	*database
-	contacts wechat.Contacts
-}
-
 // rest frees what a database that has been silent since the last look holds.
 func (d *database) rest() bool {
 	silent := d.mark == d.looked
@@ -73,9 +68,11 @@ const accountFile = "" // the state of the account as a whole
 
 func newAccount(c *Collector, d discover.Account) *account {
 	a := &account{
-		c: c, disc: d, id: d.ID, schema: wechat.For(d.Layout), contacts: wechat.Contacts{}, hashes: map[string]string{}, learned: map[string]bool{}, shards: map[string]*shard{},
+		c: c, disc: d, id: d.ID, schema: wechat.For(d.Layout), known: wechat.NewPeople(), hashes: map[string]string{}, learned: map[string]bool{}, shards: map[string]*shard{},
 		named: map[string]*namedState{}, found: map[string]namedState{},
 	}
+	a.book = &book{secret: c.opts.Secret, prefix: "p/" + a.folder() + "/", marks: map[string]string{}, fresh: map[string]struct{}{}}
+	a.learnPatterns()
 	return a
 }
 
@@ -100,8 +97,13 @@ func (a *account) close() {
 // databases yields every database that is open.
 func (a *account) databases() iter.Seq[*database] {
 	return func(yield func(*database) bool) {
-		for _, n := range slices.Concat(a.people, a.sessions) {
-			if !yield(n.database) {
+		for _, f := range a.people {
+			if !yield(f.database) {
+				return
+			}
+		}
+		for _, d := range a.sessions {
+			if !yield(d) {
 				return
 			}
 		}
@@ -124,7 +126,7 @@ func (a *account) announce(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil {
+	if err := errors.Join(err, a.book.load(a.c.opts.Spool)); err != nil {
 		return err
 	}
 	key := "a/" + a.folder()
@@ -201,6 +203,9 @@ func (a *account) pass(ctx context.Context, look bool) error {
 	if current {
 		a.lastRead = a.c.now()
 	}
+	if err := a.recordPeople(ctx); err != nil {
+		return err
+	}
 	if look {
 		a.rest()
 	}
@@ -268,14 +273,14 @@ func (a *account) list(ctx context.Context) error {
 		return err
 	}
 	if a.people == nil {
-		open := func(files []string) (out []*names) {
-			for _, file := range files {
-				n := &names{database: a.open(file)}
-				out, fresh = append(out, n), append(fresh, n.db)
-			}
-			return out
+		for _, file := range a.schema.Contacts {
+			a.people = append(a.people, &peopleFile{database: a.open(file)})
+			fresh = append(fresh, a.people[len(a.people)-1].db)
 		}
-		a.people, a.sessions = open(a.schema.Contacts), open(a.schema.Sessions)
+		for _, file := range a.schema.Sessions {
+			a.sessions = append(a.sessions, a.open(file))
+			fresh = append(fresh, a.sessions[len(a.sessions)-1].db)
+		}
 	}
 	// Deriving keys takes a tenth of a second for each file, on one core. What comes of
 	// it is the passes' to find out.
@@ -290,47 +295,19 @@ func (a *account) list(ctx context.Context) error {
 // messageFolder names the folder of message databases among the account's states.
 func (a *account) messageFolder() string { return a.schema.Messages[0].Path }
 
-// readPeople reads names again when their database changed. Without them messages are
-// captured all the same, under usernames.
-func (a *account) readPeople(ctx context.Context) error {
-	changed := false
-	for _, n := range a.people {
-		var contacts wechat.Contacts
-		err := n.view(ctx, func(v *sqlcipher.View) (err error) { contacts, err = a.schema.ReadContacts(v); return err })
-		if err == nil {
-			n.contacts, changed = contacts, true
-		}
-		if err := a.settleNames(ctx, n.file, err); err != nil {
-			return err
-		}
-	}
-	if !changed {
-		return nil
-	}
-	contacts := wechat.Contacts{}
-	for _, n := range a.people {
-		maps.Copy(contacts, n.contacts)
-	}
-	for username := range contacts {
-		a.learn(username)
-	}
-	a.contacts, a.name = contacts, contacts[a.id]
-	return nil
-}
-
 // readSessions learns the usernames of the lists of conversations when they changed.
 // They change with every message, so they are read when a table needs it, and now and
 // then.
 func (a *account) readSessions(ctx context.Context) error {
-	for _, n := range a.sessions {
-		var usernames wechat.Contacts
-		err := n.view(ctx, func(v *sqlcipher.View) (err error) { usernames, err = a.schema.ReadSessions(v); return err })
+	for _, d := range a.sessions {
+		var usernames []string
+		err := d.view(ctx, func(v *sqlcipher.View) (err error) { usernames, err = a.schema.ReadSessions(v); return err })
 		if err == nil {
-			for username := range usernames {
+			for _, username := range usernames {
 				a.learn(username)
 			}
 		}
-		if err := a.settleNames(ctx, n.file, err); err != nil {
+		if err := a.settleNames(ctx, d.file, err); err != nil {
 			return err
 		}
 	}

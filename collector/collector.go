@@ -231,7 +231,7 @@ func (c *Collector) discover(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	if c.began.IsZero() {
-		if err := c.begin(ctx); err != nil {
+		if err := errors.Join(c.begin(ctx), c.recordScope(ctx)); err != nil {
 			return err
 		}
 	}

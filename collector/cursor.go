@@ -22,11 +22,13 @@ import (
 //	s/<account folder>/<file>             a state that an event has named
 //	a/<account folder>                    the account has been reported
 //	f/<account folder>/<file>             the identity of the database last read there
+//	p/<account folder>/<person>/<mark>    who has been met, and a digest of how they were recorded last
+//	o                                     the scope of the last run
 //	h                                     when capture began, for history: none
 //
 // A database is named by a digest of its folder, file and salt, so that a cursor
 // never counts for another file; row ids are 16 hex digits. Nothing here holds
-// content: digests of rows are keyed with a secret of the device.
+// content: digests of rows and of people are keyed with a secret of the device.
 
 // short names a thing by the first 8 bytes of a SHA-256, in hex.
 func short(parts ...string) string {

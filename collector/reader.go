@@ -19,6 +19,7 @@ type batch struct {
 	count  int
 
 	messages, revisions int
+	met                 map[meeting]struct{} // who has to do with them
 
 	tables    []*tableChange
 	recreated []*table // tables whose ids went down; nothing else was read then
@@ -58,6 +59,8 @@ type reader struct {
 	all       bool // take rows before the cursor for new ones: they are a hole's
 
 	conversations map[string]*record.Conversation // met in rows; nil: out of scope
+	lastMet       *record.Conversation
+	sendersMet    map[*record.Sender]struct{}
 }
 
 func (s *shard) newReader(b *batch) *reader {
@@ -77,8 +80,8 @@ func (r *reader) table(v *sqlcipher.View, w work, limit int64) error {
 	change := &tableChange{table: w.table, cursor: w.cursor, rows: map[int64]*windowRow{}, whole: w.whole && r.trace}
 	rows := &wechat.Rows{
 		Schema: r.s.a.schema, Owner: r.s.a.id, Conversation: r.s.conversation(w.table), Names: r.s.names,
-		Name: func(username string) string { return r.s.a.contacts[username] },
 	}
+	rows.Name = func(username string) string { return r.s.a.known.NameIn(rows.Conversation.ID, username) }
 	r.source.Table = w.Name
 	if !slices.Equal(r.columns, w.Columns) {
 		r.columns, r.row = w.Columns, record.NewRow(w.Columns)
@@ -197,6 +200,7 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 			now.record = rec.ID
 		}
 		r.b.messages++
+		r.meet(rec)
 		r.append(rec)
 		return m.LocalID, now
 	}
@@ -220,11 +224,29 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 	return m.LocalID, now
 }
 
+// meet notes who has to do with a captured message.
+func (r *reader) meet(rec *record.Record) {
+	if r.b.met == nil {
+		r.b.met, r.sendersMet = map[meeting]struct{}{}, map[*record.Sender]struct{}{}
+	}
+	if rec.Conversation != r.lastMet {
+		r.lastMet = rec.Conversation
+		r.b.met[meeting{rec.Conversation.ID, metConversation}] = struct{}{}
+	}
+	if rec.Sender == nil || rec.Conversation.Kind != "room" {
+		return
+	}
+	if _, ok := r.sendersMet[rec.Sender]; !ok {
+		r.sendersMet[rec.Sender] = struct{}{}
+		r.b.met[meeting{rec.Sender.ID, metSender}] = struct{}{}
+	}
+}
+
 // conversation is the one of a row that names its own, nil when it is out of scope.
 func (r *reader) conversation(username string) *record.Conversation {
 	c, met := r.conversations[username]
 	if !met {
-		if r.s.a.c.opts.Scope.Conversations.In(username) {
+		if r.s.a.inScope(username) {
 			c = r.s.a.conversation(username)
 		}
 		r.conversations[username] = c

@@ -449,12 +449,12 @@ func (s *shard) talker(t *table) string {
 
 // inScope says whether anything of a table may be.
 func (s *shard) inScope(t *table) bool {
-	return s.a.schema.PerRow || s.a.c.opts.Scope.Conversations.In(s.talker(t))
+	return s.a.schema.PerRow || s.a.inScope(s.talker(t))
 }
 
 // conversation is one as records show it.
 func (a *account) conversation(username string) *record.Conversation {
-	c := &record.Conversation{ID: username, Kind: wechat.ConversationKind(username), Name: a.contacts[username]}
+	c := &record.Conversation{ID: username, Kind: wechat.ConversationKind(username), Name: a.known.Name(username)}
 	return c.Freeze()
 }
 
@@ -485,7 +485,7 @@ func (s *shard) commit(ctx context.Context, b *batch) error {
 
 // cursors are a batch's changes of the collector's state.
 func (s *shard) cursors(b *batch) []spool.Cursor {
-	var out []spool.Cursor
+	out := s.a.book.cursors(b.met)
 	for _, c := range b.tables {
 		if c.cursor > c.table.cursor {
 			out = append(out, spool.Cursor{Key: tableKey(s.id, c.table.Key), Value: encodeID(c.cursor)})
@@ -506,6 +506,7 @@ func (s *shard) cursors(b *batch) []spool.Cursor {
 // apply brings memory up to a batch that is durable. History's workers call it for
 // tables that are theirs alone, under the shard's counters' lock.
 func (s *shard) apply(b *batch) {
+	s.a.book.apply(b.met)
 	for _, c := range b.tables {
 		c.table.cursor = max(c.table.cursor, c.cursor)
 		if !c.swept.IsZero() {

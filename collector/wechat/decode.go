@@ -37,7 +37,7 @@ type Rows struct {
 
 	at      [columnCount]int // where the decoded columns stand in rows of width columns
 	width   int
-	senders map[string]*record.Sender
+	senders map[senderIn]*record.Sender
 	native  record.Native
 	extra   blob.Extra
 	in      content.Input
@@ -219,14 +219,21 @@ func (d *Rows) source(row record.Row) []byte {
 	return out
 }
 
+// senderIn is somebody in a conversation, where they may go by another name.
+type senderIn struct {
+	conversation *record.Conversation
+	username     string
+}
+
 func (d *Rows) sender(username string) *record.Sender {
-	s := d.senders[username]
+	key := senderIn{d.Conversation, username}
+	s := d.senders[key]
 	if s == nil {
 		s = (&record.Sender{ID: username, Name: d.Name(username), Self: username == d.Owner}).Freeze()
 		if d.senders == nil {
-			d.senders = map[string]*record.Sender{}
+			d.senders = map[senderIn]*record.Sender{}
 		}
-		d.senders[username] = s
+		d.senders[key] = s
 	}
 	return s
 }

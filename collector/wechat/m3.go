@@ -31,12 +31,7 @@ var m3 = &Schema{
 		hash, ok := hashed(name, "Chat_")
 		return hash, ok && !strings.HasSuffix(hash, "_dels") // marks of deletion, no messages [B]
 	},
-	people: []nameQuery{
-		{"GroupMember", "m_nsUsrName", []string{"m_nsRemark", "nickname", "m_nsAliasName"}},
-		{"WCContact", "m_nsUsrName", []string{"m_nsRemark", "nickname", "m_nsAliasName"}},
-		{"GroupContact", "m_nsUsrName", []string{"m_nsRemark", "nickname", "m_nsAliasName"}},
-	},
-	sessions: []nameQuery{{"SessionAbstract", "m_nsUserName", nil}},
+	sessions: []nameQuery{{"SessionAbstract", "m_nsUserName"}},
 
 	sender: m3Sender,
 	native: func(d *Rows, row record.Row) record.Native { return record.Native{Type: d.int(row, colType)} },

@@ -29,7 +29,6 @@ type Schema struct {
 	table    func(name string) (key string, ok bool)
 	names    string // the table of a message database's own names, "" for none
 	nameOf   string // its column
-	people   []nameQuery
 	sessions []nameQuery
 
 	// sender finds who sent a row and takes off body what names them there.
@@ -87,11 +86,7 @@ func (s *Schema) Folders() []string {
 }
 
 // nameQuery is a table of usernames.
-type nameQuery struct {
-	table    string
-	username string
-	names    []string // columns of names, the one to show first
-}
+type nameQuery struct{ table, username string }
 
 // hashed is the name of a table of one conversation: a prefix and the MD5 of the
 // username in hex.

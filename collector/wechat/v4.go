@@ -26,15 +26,10 @@ var v4 = &Schema{
 	known: []string{
 		"status", "upload_status", "download_status", "server_seq", "origin_source", "compress_content",
 	},
-	table:  func(name string) (string, bool) { return hashed(name, "Msg_") },
-	names:  "Name2Id",
-	nameOf: "user_name",
-	people: []nameQuery{
-		{"stranger", "username", []string{"remark", "nick_name", "alias"}},
-		{"contact", "username", []string{"remark", "nick_name", "alias"}}, // the later entry wins
-		{"chat_room", "username", nil},
-	},
-	sessions: []nameQuery{{"SessionTable", "username", nil}, {"SessionDeleteTable", "username", nil}},
+	table:    func(name string) (string, bool) { return hashed(name, "Msg_") },
+	names:    "Name2Id",
+	nameOf:   "user_name",
+	sessions: []nameQuery{{"SessionTable", "username"}, {"SessionDeleteTable", "username"}},
 
 	sender: v4Sender,
 	native: func(d *Rows, row record.Row) record.Native {

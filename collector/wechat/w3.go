@@ -35,11 +35,6 @@ var w3 = &Schema{
 	},
 	names:  "Name2ID",
 	nameOf: "UsrName",
-	people: []nameQuery{
-		{"OpenIMContact", "UserName", []string{"Remark", "NickName"}},
-		{"Contact", "UserName", []string{"Remark", "NickName", "Alias"}},
-		{"ChatRoom", "ChatRoomName", nil},
-	},
 
 	sender: w3Sender,
 	native: func(d *Rows, row record.Row) record.Native {
