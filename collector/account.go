@@ -195,6 +195,12 @@ func (a *account) pass(ctx context.Context, look bool) error {
 			err = a.settle(ctx, file, stateOf(err), err)
 		} else if err == nil {
 			err = a.settle(ctx, file, s.state(), nil)
+			if err == nil && look {
+				err = s.countDays(ctx)
+			}
+			if errors.Is(err, errDatabase) {
+				err = nil // counting waits; the next pass names what is wrong
+			}
 		}
 		if err != nil {
 			return err

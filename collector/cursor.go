@@ -23,6 +23,8 @@ import (
 //	a/<account folder>                    the account has been reported
 //	f/<account folder>/<file>             the identity of the database last read there
 //	p/<account folder>/<person>/<mark>    who has been met, and a digest of how they were recorded last
+//	k/<database>/<table hash>/<hash>/<month>  counts of a conversation's days; without table and hash, of what is out of scope
+//	y/<database>/<table hash>/<hash>/<month>  some of them are to be recorded
 //	o                                     the scope of the last run
 //	h                                     when capture began, for history: none
 //

@@ -134,6 +134,10 @@ func (s *shard) skip(ctx context.Context, t *table) error {
 		"file": s.file, "table": t.Name, "cause": "damaged pages",
 		"from": strconv.FormatInt(hole.from, 10), "to": strconv.FormatInt(hole.to, 10),
 	}
+	if !s.inScope(t) {
+		e.Conversation = nil
+		delete(e.Detail, "table")
+	}
 	err = s.a.c.emit(ctx, []*record.Record{e}, spool.Cursor{Key: tableKey(s.id, t.Key), Value: encodeID(hole.to)}, s.holesCursor(t, holes))
 	if err != nil {
 		return committed{err}

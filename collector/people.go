@@ -114,12 +114,6 @@ func (b *book) load(s Spool) error {
 	})
 }
 
-func (b *book) get(username, mark string) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.marks[b.key(username, mark)]
-}
-
 // meeting is somebody, and what for.
 type meeting struct{ username, mark string }
 

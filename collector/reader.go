@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -38,7 +39,9 @@ type tableChange struct {
 	swept   time.Time // when expired was made
 	whole   bool      // every captured row that is young enough was looked at, and its pages noted
 	scanned int64     // rows looked at
-	first   int64     // id of the first of them
+	tallies map[tallyKey]*tally
+	buckets map[bucketKey]bucket // what tallies make of the table's months
+	first   int64                // id of the first of them
 }
 
 // reader reads tables of one snapshot into a batch. It belongs to one goroutine.
@@ -60,6 +63,9 @@ type reader struct {
 
 	conversations map[string]*record.Conversation // met in rows; nil: out of scope
 	lastMet       *record.Conversation
+	lastTally     *tally // that of lastKey in lastChange
+	lastChange    *tableChange
+	lastKey       tallyKey
 	sendersMet    map[*record.Sender]struct{}
 }
 
@@ -67,7 +73,7 @@ func (s *shard) newReader(b *batch) *reader {
 	return &reader{
 		s: s, b: b, notBefore: s.a.c.notBefore(), oldest: b.at.Add(-windowAge).Unix(), digests: digester{secret: s.a.c.opts.Secret},
 		account: s.a.party().Freeze(), client: s.a.client(), source: record.Source{File: s.file}, device: s.a.c.opts.Device.String(), trace: true,
-		conversations: map[string]*record.Conversation{},
+		conversations: map[string]*record.Conversation{}, sendersMet: map[*record.Sender]struct{}{},
 	}
 }
 
@@ -97,13 +103,51 @@ func (r *reader) table(v *sqlcipher.View, w work, limit int64) error {
 	}
 	// Attached first: when a page turns out damaged, what came before it counts.
 	r.b.tables = append(r.b.tables, change)
+	if w.passed {
+		err := r.pass(v, w, change, limit)
+		return errors.Join(err, r.s.settleTallies(change))
+	}
 	for _, span := range ranges {
 		if err := r.span(v, w.table, change, rows, span, limit); err != nil {
-			return err
+			return errors.Join(err, r.s.settleTallies(change))
 		}
 	}
 	change.expire(r.b.at)
-	return nil
+	return r.s.settleTallies(change)
+}
+
+// pass counts the rows of a conversation that is out of scope and reads nothing else
+// of them. Its captured rows are not looked at again.
+func (r *reader) pass(v *sqlcipher.View, w work, change *tableChange, limit int64) error {
+	for id := range w.window {
+		change.expired = append(change.expired, id)
+	}
+	stmt, err := v.Prepare(w.SelectTimes())
+	if err != nil {
+		return err
+	}
+	defer stmt.Reset()
+	for i, n := range []int64{w.cursor + 1, w.upTo, limit} {
+		if err := stmt.BindInt64(i+1, n); err != nil {
+			return err
+		}
+	}
+	talker := r.s.talker(w.table)
+	r.b.met = addMeeting(r.b.met, meeting{talker, metOutside})
+	for stmt.Step() {
+		change.scanned++
+		change.cursor = max(change.cursor, stmt.ColumnInt64(0))
+		r.tally(change, talker, stmt.ColumnInt64(1)).outside++
+	}
+	return stmt.Err()
+}
+
+func addMeeting(met map[meeting]struct{}, m meeting) map[meeting]struct{} {
+	if met == nil {
+		met = map[meeting]struct{}{}
+	}
+	met[m] = struct{}{}
+	return met
 }
 
 // span reads the rows of one range of ids.
@@ -170,9 +214,14 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 		return id, nil // captured long ago
 	}
 	if r.s.a.schema.PerRow {
-		c := r.conversation(rows.Talker(r.row))
-		if c == nil {
-			return id, nil // out of scope
+		talker := rows.Talker(r.row)
+		c := r.conversation(talker)
+		if c == nil { // out of scope
+			if was == nil {
+				r.b.met = addMeeting(r.b.met, meeting{talker, metOutside})
+				r.tally(change, talker, rows.Created(r.row)).outside++
+			}
+			return id, nil
 		}
 		rows.Conversation = c
 	}
@@ -189,6 +238,7 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 	if was == nil {
 		if m.Created < r.notBefore && m.Created > 0 {
 			delete(change.rows, m.LocalID)
+			r.tally(change, rec.Conversation.ID, m.Created).skipped++
 			return m.LocalID, nil
 		}
 		if rec.ServerID != "" {
@@ -201,6 +251,7 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 		}
 		r.b.messages++
 		r.meet(rec)
+		r.tally(change, rec.Conversation.ID, m.Created).sealed++
 		r.append(rec)
 		return m.LocalID, now
 	}
@@ -226,12 +277,9 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 
 // meet notes who has to do with a captured message.
 func (r *reader) meet(rec *record.Record) {
-	if r.b.met == nil {
-		r.b.met, r.sendersMet = map[meeting]struct{}{}, map[*record.Sender]struct{}{}
-	}
 	if rec.Conversation != r.lastMet {
 		r.lastMet = rec.Conversation
-		r.b.met[meeting{rec.Conversation.ID, metConversation}] = struct{}{}
+		r.b.met = addMeeting(r.b.met, meeting{rec.Conversation.ID, metConversation})
 	}
 	if rec.Sender == nil || rec.Conversation.Kind != "room" {
 		return

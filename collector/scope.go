@@ -104,9 +104,6 @@ func (s Scope) String() string {
 	return "accounts: " + s.Accounts.String() + "; conversations: " + s.Conversations.String()
 }
 
-// everything says that nothing is left out.
-func (s Scope) everything() bool { return s.String() == Scope{}.String() }
-
 // History says how far back the first capture goes. The zero value takes all.
 type History struct {
 	None  bool      // nothing that was sent before the first run

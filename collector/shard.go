@@ -57,13 +57,16 @@ type shard struct {
 // table is one table of messages.
 type table struct {
 	wechat.Table
-	sql    string
-	cursor int64
-	window map[int64]*windowRow
-	inner  map[uint32]struct{} // pages above the rows' leaves, met so far
-	swept  time.Time           // when rows past their age were last dropped from the window
-	holes  []idRange           // rows before the cursor that damage kept from being read
-	barred bool                // damage stands among captured rows: they are not looked at again until it heals
+	sql     string
+	cursor  int64
+	window  map[int64]*windowRow
+	inner   map[uint32]struct{}    // pages above the rows' leaves, met so far
+	swept   time.Time              // when rows past their age were last dropped from the window
+	holes   []idRange              // rows before the cursor that damage kept from being read
+	buckets map[bucketKey]bucket   // months in use
+	dirty   map[bucketKey]struct{} // months of which some day is to be recorded
+	kept    []keptDirty            // the same, from an earlier run, by hashes
+	barred  bool                   // damage stands among captured rows: they are not looked at again until it heals
 }
 
 func newShard(a *account, d *database) *shard {
@@ -227,11 +230,14 @@ func (s *shard) due(v *sqlcipher.View, b *batch, pages map[uint32]struct{}, know
 	}
 	for _, name := range sortedKeys(candidates) {
 		t := candidates[name]
-		if !s.inScope(t) {
-			continue
-		}
 		ids, hit := hits[t]
 		w := t.plan(ids, hit, b.at)
+		if !s.inScope(t) {
+			if undecided(s.talker(t)) {
+				continue
+			}
+			w = work{table: t, passed: true}
+		}
 		last, numbered := last[name]
 		if numbered && last < t.cursor && only == nil {
 			b.recreated = append(b.recreated, t)
@@ -269,10 +275,9 @@ func (s *shard) grown(v *sqlcipher.View, pages map[uint32]struct{}, known bool) 
 		}
 	}
 	for _, t := range rest {
-		if grown[t.Name], last[t.Name] = t, 0; s.inScope(t) {
-			if last[t.Name], err = t.MaxID(v); err != nil {
-				return nil, nil, err
-			}
+		grown[t.Name] = t
+		if last[t.Name], err = t.MaxID(v); err != nil {
+			return nil, nil, err
 		}
 	}
 	return grown, last, nil
@@ -346,6 +351,10 @@ func (s *shard) load(v *sqlcipher.View) error {
 		s.shardID = hex.EncodeToString(s.identity.Salt[:])
 		s.id = short(s.a.disc.Path, s.file, s.shardID)
 	}
+	dirty, err := s.restoreDirty()
+	if err != nil {
+		return committed{err}
+	}
 	odd := map[string]bool{}
 	known := map[string]bool{}
 	for _, t := range tables {
@@ -364,6 +373,7 @@ func (s *shard) load(v *sqlcipher.View) error {
 		if err != nil {
 			return committed{err}
 		}
+		restored.kept = dirty[t.Key]
 		s.tables[t.Name] = restored
 		s.watch.restored(restored)
 	}
@@ -499,6 +509,7 @@ func (s *shard) cursors(b *batch) []spool.Cursor {
 		for _, id := range c.expired {
 			out = append(out, spool.Cursor{Key: windowKey(s.id, c.table.Key, id)})
 		}
+		out = append(out, s.bucketCursors(c)...)
 	}
 	return out
 }
@@ -509,6 +520,7 @@ func (s *shard) apply(b *batch) {
 	s.a.book.apply(b.met)
 	for _, c := range b.tables {
 		c.table.cursor = max(c.table.cursor, c.cursor)
+		c.applyBuckets()
 		if !c.swept.IsZero() {
 			c.table.swept = c.swept
 		}
@@ -547,7 +559,11 @@ func (s *shard) recreate(ctx context.Context, b *batch) error {
 		for id := range t.window {
 			cursors = append(cursors, spool.Cursor{Key: windowKey(s.id, t.Key, id)})
 		}
-		if err := s.a.c.emit(ctx, []*record.Record{e}, cursors...); err != nil {
+		events := []*record.Record{e}
+		if !s.inScope(t) {
+			events = nil // not of a conversation that nobody is to hear of
+		}
+		if err := s.a.c.emit(ctx, events, cursors...); err != nil {
 			return err
 		}
 		t.cursor = 0

@@ -130,6 +130,7 @@ type work struct {
 	*table
 	upTo   int64
 	ranges []idRange
+	passed bool // out of scope: rows up to upTo are counted and passed
 	whole  bool // ranges hold every captured row that is young enough
 }
 

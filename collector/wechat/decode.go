@@ -106,14 +106,7 @@ func (d *Rows) LocalID(row record.Row) int64 {
 // what stands for it when that is not known.
 func (d *Rows) Talker(row record.Row) string {
 	d.find(row)
-	if talker := d.value(row, colTalker); len(talker.Bytes) > 0 {
-		return string(talker.Bytes)
-	}
-	id := d.int(row, colTalkerID)
-	if username := d.Names[id]; username != "" {
-		return username
-	}
-	return UnresolvedTalker + strconv.FormatInt(id, 10)
+	return talkerOf(string(d.value(row, colTalker).Bytes), d.int(row, colTalkerID), d.Names)
 }
 
 // Message is what Decode found out beyond the record's own fields. Like them it is good
