@@ -68,11 +68,12 @@ func (a *account) readPeople(ctx context.Context) error {
 			f.pages = slices.DeleteFunc(stop(), func(p uint32) bool { return p == 1 })
 			return err
 		})
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // not every account has each of them
+		}
 		if err != nil {
-			f.pages = nil // to be read again; what is known so far stays
-			if err := a.settleNames(ctx, f.file, err); err != nil || !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
+			f.pages = nil // to be read again; what was known so far stays
+			return a.settleNames(ctx, f.file, err)
 		}
 	}
 	known.Usernames(a.learn)
