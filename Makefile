@@ -9,7 +9,7 @@ TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windo
 FUZZTIME ?= 10s
 export TIDEMARK_SIMULATOR := $(CURDIR)/bin/simulator
 
-.PHONY: help build simulator demo test check race cross fuzz crash bench clean
+.PHONY: help build simulator demo test check race cross fuzz crash faults bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ fuzz: ## every fuzzer for FUZZTIME (10s) each
 
 crash: build simulator ## kill agent and archive with SIGKILL at random moments, 200 times
 	TIDEMARK_CRASHES=200 go test -run '^TestCrash$$' -v -count 1 -timeout 60m ./cmd/tidemark
+
+faults: build simulator ## the fault suite: 10,000 kill points and 1,000 power cuts; SHORT=1 takes minutes
+	TIDEMARK_FAULTS=$(if $(SHORT),120,10000) go test -run '^TestFaultKill$$' -v -count 1 -timeout 12h ./cmd/tidemark
+	TIDEMARK_FAULTS=$(if $(SHORT),50,1000) go test -run '^TestFaultPowerCut$$' -v -count 1 -timeout 12h ./cmd/tidemark
 
 bench: build simulator ## the figures of docs/benchmarks.md; makes a 1 GB account in bin/bench once
 	TIDEMARK_BENCH=$(CURDIR)/bin/bench go test -run '^TestBench$$' -v -count 1 -timeout 60m ./cmd/tidemark

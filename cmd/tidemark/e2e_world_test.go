@@ -51,6 +51,12 @@ type site struct {
 
 func newSite(t testing.TB) *site {
 	t.Helper()
+	return newSiteIn(t, t.TempDir(), func(*site) {})
+}
+
+// newSiteIn makes a site in a folder, with whatever prepare puts there before.
+func newSiteIn(t testing.TB, dir string, prepare func(*site)) *site {
+	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("the archive's log needs a POSIX file system")
 	}
@@ -58,7 +64,8 @@ func newSite(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, dir: t.TempDir(), bin: bin, world: simtest.New(t)}
+	s := &site{t: t, dir: dir, bin: bin, world: simtest.New(t)}
+	prepare(s)
 	s.key = strings.TrimSpace(s.must("tidemark-archive", "init", "--dir", s.path("archive")))
 	return s
 }
