@@ -50,6 +50,7 @@ crash: build simulator ## kill agent and archive with SIGKILL at random moments,
 faults: build simulator ## the fault suite: 10,000 kill points and 1,000 power cuts; SHORT=1 takes minutes
 	TIDEMARK_FAULTS=$(if $(SHORT),120,10000) go test -run '^TestFaultKill$$' -v -count 1 -timeout 12h ./cmd/tidemark
 	TIDEMARK_FAULTS=$(if $(SHORT),50,1000) go test -run '^TestFaultPowerCut$$' -v -count 1 -timeout 12h ./cmd/tidemark
+	go test -run '^TestFaultNetwork$$' -v -count 1 -timeout 1h ./cmd/tidemark
 
 bench: build simulator ## the figures of docs/benchmarks.md; makes a 1 GB account in bin/bench once
 	TIDEMARK_BENCH=$(CURDIR)/bin/bench go test -run '^TestBench$$' -v -count 1 -timeout 60m ./cmd/tidemark
