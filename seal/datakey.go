@@ -160,35 +160,51 @@ type wrappedKey struct {
 }
 
 func parseKeyHeader(h []byte) ([]wrappedKey, error) {
+	out, n, err := cutKeyHeader(h)
+	if err == nil && n != len(h) {
+		err = fmt.Errorf("key header has %d bytes too many: %w", len(h)-n, ErrMalformed)
+	}
+	return out, err
+}
+
+// FindKeyHeader returns the key header that the bytes begin with. It checks form and
+// proves nothing about who made it; [KeyIDOf] tells which key it is.
+func FindKeyHeader(raw []byte) ([]byte, error) {
+	_, n, err := cutKeyHeader(raw)
+	if err != nil {
+		return nil, err
+	}
+	return raw[:n:n], nil
+}
+
+// cutKeyHeader reads the key header that the bytes begin with, and its length.
+func cutKeyHeader(h []byte) ([]wrappedKey, int, error) {
 	if len(h) < keyFixed || string(h[:4]) != keyMagic {
-		return nil, fmt.Errorf("key header: %w", ErrMalformed)
+		return nil, 0, fmt.Errorf("key header: %w", ErrMalformed)
 	}
 	if h[4] != 1 {
-		return nil, fmt.Errorf("key header version %d: %w", h[4], ErrNewer)
+		return nil, 0, fmt.Errorf("key header version %d: %w", h[4], ErrNewer)
 	}
 	n := int(h[6])
 	if !Lane(h[5]).Valid() || n == 0 || n > maxRecipients || h[7] != 0 {
-		return nil, fmt.Errorf("key header: %w", ErrMalformed)
+		return nil, 0, fmt.Errorf("key header: %w", ErrMalformed)
 	}
 	out := make([]wrappedKey, 0, n)
 	rest := h[keyFixed:]
 	for range n {
 		if len(rest) < 20 {
-			return nil, fmt.Errorf("key header is cut short: %w", ErrMalformed)
+			return nil, 0, fmt.Errorf("key header is cut short: %w", ErrMalformed)
 		}
 		w := wrappedKey{id: [16]byte(rest[:16]), kem: binary.BigEndian.Uint16(rest[16:])}
 		e := int(binary.BigEndian.Uint16(rest[18:]))
 		if e > maxEncLen || len(rest) < 20+e+sealedKeyLen {
-			return nil, fmt.Errorf("key header is cut short: %w", ErrMalformed)
+			return nil, 0, fmt.Errorf("key header is cut short: %w", ErrMalformed)
 		}
 		w.enc, w.sealed = rest[20:20+e], rest[20+e:20+e+sealedKeyLen]
 		rest = rest[20+e+sealedKeyLen:]
 		out = append(out, w)
 	}
-	if len(rest) != 0 {
-		return nil, fmt.Errorf("key header has %d bytes too many: %w", len(rest), ErrMalformed)
-	}
-	return out, nil
+	return out, len(h) - len(rest), nil
 }
 
 // A payload is AES-256-GCM over zstd-compressed NDJSON. The nonce is eight zero

@@ -243,12 +243,3 @@ func (r *Restart) Verify(public ed25519.PublicKey) error {
 	}
 	return nil
 }
-
-// ParseKeyHeader checks the form of a data key's header and returns what it names.
-// It proves nothing about who made it.
-func ParseKeyHeader(header []byte) (KeyID, Lane, DeviceID, error) {
-	if _, err := parseKeyHeader(header); err != nil {
-		return KeyID{}, 0, DeviceID{}, err
-	}
-	return KeyIDOf(header), Lane(header[5]), DeviceID(header[8:24]), nil
-}

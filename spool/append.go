@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,6 +24,47 @@ const (
 	groupMaxBytes = 16 << 20
 	groupMax      = 256
 )
+
+var errClosed = errors.New("spool is closed")
+
+// Append seals the records as one batch of the lane and commits it together with
+// the cursors. With no records only the cursors are committed. It returns once
+// both are durable. ErrFull leaves everything as it was. After ErrDisk both are in,
+// or neither: most likely neither.
+//
+// Appends of one lane that run at the same time get their places in no particular
+// order; a caller that needs an order waits for one before the next.
+func (s *Spool) Append(ctx context.Context, id seal.Lane, r Records, cursors ...Cursor) error {
+	if r.Count == 0 && len(r.NDJSON) > 0 || r.Count > seal.MaxRecords || len(r.NDJSON) > seal.MaxPlain {
+		return fmt.Errorf("append %d records of %d bytes: out of range", r.Count, len(r.NDJSON))
+	}
+	req := &request{lane: s.lanes[id], id: id, records: r.Count, cursors: cursors, result: make(chan error, 1)}
+	if req.lane == nil {
+		return fmt.Errorf("append: no lane %d", id)
+	}
+	for _, c := range cursors {
+		if c.Key == "" || len(c.Value) > maxValue/2 {
+			return fmt.Errorf("append: a cursor of %d bytes under key %q", len(c.Value), c.Key)
+		}
+	}
+	if r.Count > 0 {
+		if err := s.sealRecords(req, r.NDJSON); err != nil {
+			return fmt.Errorf("append to %s: %w", id, err)
+		}
+	} else if len(cursors) == 0 {
+		return nil
+	}
+	select {
+	case s.requests <- req:
+	case <-s.quit:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	// From here on the outcome is the committer's; giving up would leave the caller
+	// not knowing whether its records are in.
+	return <-req.result
+}
 
 type request struct {
 	id      seal.Lane
@@ -79,7 +121,8 @@ func (s *Spool) commitLoop() {
 		select {
 		case req := <-s.requests:
 			group = append(group, req)
-		case <-s.drained:
+		case <-s.shrinks:
+			s.keepCursors(false)
 			if err := s.shrink(); err != nil {
 				s.opts.Logger.Warn("spool could not be shrunk", "err", err)
 			}
@@ -119,8 +162,10 @@ type change struct {
 func (s *Spool) commit(group []*request) {
 	var done change
 	admitted := s.admit(group)
-	s.dbMu.RLock()
-	err := s.db.Update(func(tx *bbolt.Tx) error {
+	if len(admitted) == 0 {
+		return
+	}
+	err := s.update(func(tx *bbolt.Tx) error {
 		done = change{heads: map[*lane]head{}}
 		for _, req := range admitted {
 			if err := s.put(tx, req, &done); err != nil {
@@ -128,34 +173,13 @@ func (s *Spool) commit(group []*request) {
 			}
 		}
 		return nil
-	})
-	s.dbMu.RUnlock()
+	}, func() { s.show(&done) })
 	if err != nil {
 		err = fmt.Errorf("commit to spool: %w", err)
-	} else {
-		s.show(&done)
 	}
 	for _, req := range admitted {
 		req.result <- err
 	}
-}
-
-// admit answers the requests that the quota refuses and returns the others.
-func (s *Spool) admit(group []*request) []*request {
-	s.mu.Lock()
-	pending := s.pending
-	s.mu.Unlock()
-	admitted := group[:0:0]
-	for _, req := range group {
-		if n := int64(len(req.payload)); n > 0 && pending+n > s.opts.MaxBytes {
-			req.result <- fmt.Errorf("append %d bytes to the %d waiting, of %d allowed: %w", n, pending, s.opts.MaxBytes, ErrFull)
-			continue
-		} else {
-			pending += n
-		}
-		admitted = append(admitted, req)
-	}
-	return admitted
 }
 
 func (s *Spool) put(tx *bbolt.Tx, req *request, done *change) error {
@@ -183,26 +207,26 @@ func (s *Spool) put(tx *bbolt.Tx, req *request, done *change) error {
 		if err := tx.Bucket(lanesBucket).Bucket(req.lane.name).Put(seq, b.Raw); err != nil {
 			return err
 		}
-		if err := keys.Put(keyName, append(seq, req.key.Header...)); err != nil {
+		if err := putSummed(keys, keyName, append(seq, req.key.Header...)); err != nil {
 			return err
 		}
 		h.seq, h.hash = b.Seq, b.Hash()
 		done.heads[req.lane] = h
 		done.batches = append(done.batches, b)
-		if err := tx.Bucket(headsBucket).Put(req.lane.name, h.encode()); err != nil {
+		if err := putSummed(tx.Bucket(headsBucket), req.lane.name, h.encode()); err != nil {
+			return err
+		}
+		if err := addCounts(tx, req.lane.name, counts{1, int64(b.Records), int64(len(b.Raw))}); err != nil {
 			return err
 		}
 	}
 	bucket := tx.Bucket(cursorsBucket)
 	for _, c := range req.cursors {
 		var err error
-		switch {
-		case c.Key == "":
-			err = errors.New("cursor without a key")
-		case c.Value == nil:
+		if c.Value == nil {
 			err = bucket.Delete([]byte(c.Key))
-		default:
-			err = bucket.Put([]byte(c.Key), c.Value)
+		} else {
+			err = putSummed(bucket, []byte(c.Key), c.Value)
 		}
 		if err != nil {
 			return err
@@ -232,4 +256,7 @@ func (s *Spool) show(done *change) {
 			s.cursors[c.Key] = append([]byte{}, c.Value...)
 		}
 	}
+	s.kept.stale = s.kept.stale || len(done.cursors) > 0
+	s.ladder.climb(s.pending, s.opts.MaxBytes)
+	s.judge()
 }

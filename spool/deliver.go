@@ -12,25 +12,35 @@ import (
 )
 
 // Peek returns the oldest batches of the lane, in order, at least one if there is
-// any and otherwise about maxBytes of them. It removes nothing; the batches are
-// copies that the caller may keep.
+// any and otherwise about maxBytes of them. All are of one piece of the chain: what
+// comes behind a restart comes with the next Peek. It removes nothing; the batches
+// are copies that the caller may keep.
+//
+// Each batch is verified first: what the disk has altered is never sent, because an
+// archive would refuse it and all that follow. ErrDamaged then, and the spool is to
+// be opened anew.
 func (s *Spool) Peek(id seal.Lane, maxBytes int) ([]*seal.Batch, error) {
 	var out []*seal.Batch
-	s.dbMu.RLock()
-	defer s.dbMu.RUnlock()
-	err := s.db.View(func(tx *bbolt.Tx) error {
+	err := s.view(func(tx *bbolt.Tx) error {
+		out = nil
 		size := 0
 		c := tx.Bucket(lanesBucket).Bucket([]byte(id.String())).Cursor()
 		for k, raw := c.First(); k != nil; k, raw = c.Next() {
-			if len(out) > 0 && size+len(raw) > maxBytes {
+			if len(out) > 0 && (size+len(raw) > maxBytes || out[len(out)-1].Seq+1 != binary.BigEndian.Uint64(k)) {
 				return nil
 			}
+			if restart, err := s.Restart(id, binary.BigEndian.Uint64(k)); err != nil || restart != nil && len(out) > 0 {
+				return err
+			}
 			b, err := seal.ParseBatch(bytes.Clone(raw))
-			if err != nil {
-				return fmt.Errorf("batch %s/%d: %w", id, binary.BigEndian.Uint64(k), err)
+			if err == nil {
+				err = b.Verify(s.opts.Identity.Public())
+			}
+			if err != nil || b.Seq != binary.BigEndian.Uint64(k) || b.Lane != id {
+				return damaged("batch %s/%d does not verify", id, binary.BigEndian.Uint64(k))
 			}
 			out = append(out, b)
-			size += len(raw)
+			size += len(b.Raw)
 		}
 		return nil
 	})
@@ -38,6 +48,18 @@ func (s *Spool) Peek(id seal.Lane, maxBytes int) ([]*seal.Batch, error) {
 		return nil, fmt.Errorf("peek: %w", err)
 	}
 	return out, nil
+}
+
+// Restart returns the restart that introduces the lane's batch with that sequence
+// number, which must be sent before it; nil when there is none.
+func (s *Spool) Restart(id seal.Lane, seq uint64) (*seal.Restart, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lanes[id]
+	if l == nil {
+		return nil, fmt.Errorf("no lane %d", id)
+	}
+	return l.restarts[seq], nil
 }
 
 // Ack takes a receipt, the exact note, and lets go of the batch it covers.
@@ -72,35 +94,17 @@ func (s *Spool) AckAll(notes [][]byte) ([]*seal.Receipt, error) {
 		}
 		parsed[i] = r
 	}
-	gone, oldest, err := s.releaseAll(parsed, notes)
-	if err != nil {
+	if err := s.releaseAll(parsed, notes); err != nil {
 		return nil, fmt.Errorf("acknowledge: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, b := range gone {
-		l := s.lanes[b.Lane]
-		s.discount(l, b)
-		l.stats.Acked = max(l.stats.Acked, b.Seq)
-	}
-	for id, t := range oldest {
-		s.lanes[id].stats.Oldest = t
-	}
-	if len(gone) > 0 && s.pending == 0 {
-		select {
-		case s.drained <- struct{}{}:
-		default:
-		}
 	}
 	return parsed, nil
 }
 
-// releaseAll is the transaction of AckAll. It returns the batches it deleted and,
-// for each lane touched, when the oldest that is left was sealed.
-func (s *Spool) releaseAll(parsed []*seal.Receipt, notes [][]byte) (gone []*seal.Batch, oldest map[seal.Lane]time.Time, err error) {
-	s.dbMu.RLock()
-	defer s.dbMu.RUnlock()
-	err = s.db.Update(func(tx *bbolt.Tx) error {
+// releaseAll is the transaction of AckAll.
+func (s *Spool) releaseAll(parsed []*seal.Receipt, notes [][]byte) error {
+	var gone []*seal.Batch
+	var oldest map[seal.Lane]time.Time // of the batches left, by lane touched
+	return s.update(func(tx *bbolt.Tx) error {
 		gone, oldest = nil, map[seal.Lane]time.Time{}
 		for i, r := range parsed {
 			b, err := s.release(tx, r, notes[i])
@@ -120,8 +124,30 @@ func (s *Spool) releaseAll(parsed []*seal.Receipt, notes [][]byte) (gone []*seal
 			oldest[id] = t
 		}
 		return nil
-	})
-	return gone, oldest, err
+	}, func() { s.showReleased(gone, oldest) })
+}
+
+// showReleased brings memory up to what releaseAll made durable.
+func (s *Spool) showReleased(gone []*seal.Batch, oldest map[seal.Lane]time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range gone {
+		l := s.lanes[b.Lane]
+		s.discount(l, b)
+		l.stats.Acked = max(l.stats.Acked, b.Seq)
+		delete(l.restarts, b.Seq)
+	}
+	for id, t := range oldest {
+		s.lanes[id].stats.Oldest = t
+	}
+	s.ladder.climb(s.pending, s.opts.MaxBytes)
+	s.judge()
+	if len(gone) > 0 {
+		select {
+		case s.shrinks <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // release deletes the batch that the receipt covers and returns it, or nil when it
@@ -143,7 +169,7 @@ func (s *Spool) release(tx *bbolt.Tx, r *seal.Receipt, note []byte) (*seal.Batch
 	}
 	b, err := seal.ParseBatch(bytes.Clone(raw))
 	if err != nil {
-		return nil, err
+		return nil, damaged("batch %s/%d: %v", r.Lane, r.Seq, err)
 	}
 	if err := r.Covers(b); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrReceipt, err)
@@ -151,13 +177,22 @@ func (s *Spool) release(tx *bbolt.Tx, r *seal.Receipt, note []byte) (*seal.Batch
 	if err := bucket.Delete(seq); err != nil {
 		return nil, err
 	}
-	return b, tx.Bucket(receiptBucket).Put(name, append(seq, note...))
+	if err := tx.Bucket(restartBucket).Delete(restartKey(r.Lane, r.Seq)); err != nil {
+		return nil, err
+	}
+	if err := addCounts(tx, name, counts{-1, -int64(b.Records), -int64(len(b.Raw))}); err != nil {
+		return nil, err
+	}
+	return b, putSummed(tx.Bucket(receiptBucket), name, append(seq, note...))
 }
 
+// receiptSeq is the sequence number of a stored receipt.
+func receiptSeq(stored []byte) uint64 { return binary.BigEndian.Uint64(stored) }
+
 func storedHead(tx *bbolt.Tx, id seal.Lane) (head, error) {
-	b := tx.Bucket(headsBucket).Get([]byte(id.String()))
+	b, err := getSummed(tx.Bucket(headsBucket), []byte(id.String()))
 	if b == nil {
-		return head{}, nil
+		return head{}, err
 	}
 	return decodeHead(b)
 }
@@ -174,7 +209,7 @@ func (s *Spool) settle(tx *bbolt.Tx, id seal.Lane) (oldest time.Time, err error)
 	if k, raw := tx.Bucket(lanesBucket).Bucket(l.name).Cursor().First(); k != nil {
 		b, err := seal.ParseHeader(raw)
 		if err != nil {
-			return oldest, err
+			return oldest, damaged("batch %s: %v", id, err)
 		}
 		oldest, first = b.Sealed, b.Seq
 	}

@@ -2,7 +2,6 @@ package spool
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -11,12 +10,12 @@ import (
 	"tidemark/internal/durable"
 )
 
-// shrinkFrom is the size below which a drained file is left alone.
+// shrinkFrom is the size below which a file is left alone.
 const shrinkFrom = 8 << 20
 
-// shrink rewrites a drained file, which bbolt never makes smaller. It runs in the
-// committer, so nothing is appended meanwhile; Peek and Ack wait for the change of
-// files only.
+// shrink rewrites a file of which at most a quarter is in use, which bbolt never makes
+// smaller. Each rewriting copies at most a third of what has been freed since the last.
+// It runs in the committer, so nothing is appended meanwhile; Peek and Ack wait.
 //
 // The copy is complete and synced under another name before it takes the place of
 // the old file in one rename, so a crash leaves one of two files with the same
@@ -25,35 +24,37 @@ func (s *Spool) shrink() error {
 	s.dbMu.Lock()
 	defer s.dbMu.Unlock()
 	s.mu.Lock()
-	pending := s.pending
+	pending, sound := s.pending, s.damage == nil && s.suspect == nil
 	s.mu.Unlock()
+	if !sound || s.db == nil {
+		return nil
+	}
 	info, err := os.Stat(s.path)
-	if err != nil || pending > 0 || info.Size() < shrinkFrom {
+	if err != nil || info.Size() < shrinkFrom || pending*4 > info.Size() {
 		return err
 	}
-	temp := s.path + ".new"
-	if err := os.RemoveAll(temp); err != nil {
-		return err
+	if free, err := freeBytes(filepath.Dir(s.path)); err == nil && free < 2*pending {
+		return nil // a copy would take what is needed for appends
 	}
-	smaller, err := openFile(temp)
+	smaller, err := scratch(s.path)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(bbolt.Compact(smaller, s.db, 1<<20), smaller.Close()); err != nil {
-		os.Remove(temp)
+	smaller.NoSync = true // once at the end
+	err = guard(func() error { return bbolt.Compact(smaller, s.db, 1<<20) })
+	smaller.NoFreelistSync = false
+	err = errors.Join(err, smaller.Update(func(*bbolt.Tx) error { return nil }), smaller.Sync(), smaller.Close())
+	if err != nil {
+		os.Remove(s.path + newSuffix)
+		if errors.Is(err, ErrDamaged) {
+			return s.failed(err)
+		}
 		return err
 	}
 	// The old file is closed before the rename because Windows renames over no open file.
-	if err := s.db.Close(); err != nil {
-		return err
+	err = errors.Join(s.shut(), os.Rename(s.path+newSuffix, s.path), durable.SyncDir(filepath.Dir(s.path)))
+	if opened := s.open(); opened != nil {
+		return s.failed(errors.Join(opened, err))
 	}
-	renamed := os.Rename(temp, s.path)
-	synced := durable.SyncDir(filepath.Dir(s.path))
-	db, err := openFile(s.path)
-	if err != nil {
-		// Nothing can be appended or sent any more; the agent stops and opens it anew.
-		return fmt.Errorf("spool is lost to this process: %w", errors.Join(renamed, synced, err))
-	}
-	s.db = db
-	return errors.Join(renamed, synced)
+	return err
 }

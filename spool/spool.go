@@ -25,6 +25,21 @@
 // what is in them. Whoever writes the file can destroy batches or put back an older
 // copy, but not alter, forge or reorder one without the archive's noticing.
 //
+// # Faults
+//
+// A disk that is full, read-only, taken away or failing is a state ([ErrDisk],
+// [Condition]): nothing is confirmed meanwhile, the file is opened anew after each
+// failure, because nobody knows what a failed write left, and it goes on when the
+// cause is gone. Appends also stop when the backlog reaches its quota or the file
+// system its floor, and begin again well below, so that they do not flutter.
+//
+// A damaged file is found when it is opened, by a careful walk of its structure, or
+// when what is read from it does not verify. Open then sets it aside under another
+// name, keeps every batch that still verifies, and begins a new chain where the old
+// one cannot go on (see seal.Restart). Cursors go back to those of a time when
+// everything before them was acknowledged, unless nothing can have been lost.
+// [Recovery] says what happened; nobody has to do anything.
+//
 // # Assumptions
 //
 // bbolt syncs its data pages and then its meta page when a transaction returns; the
@@ -33,21 +48,17 @@
 package spool
 
 import (
-	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
-	"tidemark/internal/durable"
 	"tidemark/seal"
 )
 
@@ -55,21 +66,13 @@ import (
 var (
 	ErrLocked  = errors.New("held by another process")
 	ErrFull    = errors.New("spool is full")
+	ErrLowDisk = errors.New("the disk is nearly full") // comes with ErrFull
 	ErrNewer   = errors.New("made by a newer version")
 	ErrReceipt = errors.New("receipt is not for a batch of this spool")
-)
-
-const formatVersion = 1
-
-// The buckets. Lane buckets hang below lanesBucket by the lane's name; integers are
-// big-endian, so that keys sort by number.
-var (
-	metaBucket    = []byte("meta")     // "version" -> 1
-	lanesBucket   = []byte("lanes")    // lane -> bucket of sequence number (8) -> the batch's exact bytes
-	headsBucket   = []byte("heads")    // lane -> head
-	keysBucket    = []byte("datakeys") // lane, data key id (16) -> last sequence number under it (8), key header
-	cursorsBucket = []byte("cursors")  // the collector's
-	receiptBucket = []byte("receipts") // lane -> sequence number (8), the last receipt, the exact note
+	// ErrDisk comes with the system's error; trying again may help.
+	ErrDisk = errors.New("the disk does not take it")
+	// ErrDamaged means that the file is not as it was written. Opening it anew heals it.
+	ErrDamaged = errors.New("damaged")
 )
 
 // Options are a spool's choices.
@@ -77,8 +80,12 @@ type Options struct {
 	Identity *seal.Identity // signs the batches
 	Archive  *seal.Archive  // seals to its recipients, trusts its receipts
 	MaxBytes int64          // appends that would hold more than this undelivered return ErrFull; 0 means 2 GiB
+	MinFree  int64          // bytes that appends leave free on the file system; 0 means no floor
 	Logger   *slog.Logger   // nil discards
 	Now      func() time.Time
+
+	// Progress, when set, is told during a salvage how far it is, in bytes.
+	Progress func(done, total int64)
 }
 
 // Records is a group of records to be sealed as one batch.
@@ -95,21 +102,33 @@ type Cursor struct {
 
 // Spool is an open spool. Its methods are safe for concurrent use.
 type Spool struct {
-	dbMu sync.RWMutex // held for writing only while shrink changes db
-	db   *bbolt.DB
+	// dbMu is held for reading while db is used and memory brought up to it, for
+	// writing while db changes.
+	dbMu sync.RWMutex
+	db   *bbolt.DB // nil while the file cannot be opened
+	file os.FileInfo
 
-	opts  Options
-	path  string
-	clock func() time.Time
+	opts     Options
+	path     string
+	clock    func() time.Time
+	lock     *os.File
+	recovery *Recovery
 
-	mu      sync.Mutex // guards what follows
-	lanes   map[seal.Lane]*lane
-	cursors map[string][]byte // what is committed
-	pending int64             // bytes of undelivered batches
-	closed  bool
+	mu        sync.Mutex // guards what follows
+	lanes     map[seal.Lane]*lane
+	cursors   map[string][]byte // what is committed
+	pending   int64             // bytes of undelivered batches
+	closed    bool
+	suspect   error // why the file must be opened anew before it is used
+	trouble   error // why nothing could be written last
+	damage    error // why it must not be used any more
+	ladder    ladder
+	condition Condition
+	changed   chan struct{} // closed and replaced when condition changes
+	kept      keptCursors
 
 	requests chan *request // to the committer
-	drained  chan struct{} // to the committer: nothing waits, the file may shrink
+	shrinks  chan struct{} // to the committer: the file may be worth shrinking
 	quit     chan struct{}
 	done     chan struct{}
 }
@@ -119,27 +138,11 @@ type lane struct {
 	name     []byte
 	head     head
 	stats    LaneStats
-	appended chan struct{} // closed and replaced at each append
+	restarts map[uint64]*seal.Restart // by the sequence number of the batch they introduce
+	appended chan struct{}            // closed and replaced at each append
 
 	keyMu sync.Mutex
 	key   *seal.DataKey
-}
-
-// head is the end of a lane's chain: sequence number (8) and hash (32) on disk.
-type head struct {
-	seq  uint64
-	hash seal.Hash
-}
-
-func (h head) encode() []byte {
-	return append(binary.BigEndian.AppendUint64(nil, h.seq), h.hash[:]...)
-}
-
-func decodeHead(b []byte) (head, error) {
-	if len(b) != 40 {
-		return head{}, fmt.Errorf("chain head of %d bytes", len(b))
-	}
-	return head{binary.BigEndian.Uint64(b), seal.Hash(b[8:])}, nil
 }
 
 // LaneStats counts what waits in a lane.
@@ -158,10 +161,14 @@ type Stats struct {
 	Bytes     int64                `json:"bytes"`      // undelivered
 	MaxBytes  int64                `json:"max_bytes"`  // the quota
 	FileBytes int64                `json:"file_bytes"` // the file's size
+	FreeBytes int64                `json:"free_bytes"` // on its file system
+	MinFree   int64                `json:"min_free"`   // that are left free
+	Condition Condition            `json:"condition"`
 }
 
-// Open opens the spool at path or makes a new one. ErrLocked means that another
-// process has it open.
+// Open opens the spool at path or makes a new one, and heals a damaged one. ErrLocked
+// means that another process has it open, ErrNewer that the file is left untouched
+// because a newer version made it, ErrDisk that opening may work later.
 func Open(path string, o Options) (*Spool, error) {
 	if o.Identity == nil || o.Archive == nil {
 		return nil, errors.New("open spool: it needs an identity and an archive")
@@ -175,122 +182,122 @@ func Open(path string, o Options) (*Spool, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if err := create(path); err != nil {
-		return nil, fmt.Errorf("open spool: %w", err)
-	}
-	db, err := openFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("open spool: %w", err)
-	}
 	s := &Spool{
-		db: db, opts: o, path: path, clock: o.Now, lanes: map[seal.Lane]*lane{}, cursors: map[string][]byte{},
-		requests: make(chan *request), drained: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+		opts: o, path: path, clock: o.Now, lanes: map[seal.Lane]*lane{}, changed: make(chan struct{}),
+		condition: Condition{State: StateOK, Since: o.Now().UTC()},
+		requests:  make(chan *request), shrinks: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
-	if err := db.View(s.load); err != nil {
-		db.Close()
+	for _, id := range laneIDs {
+		s.lanes[id] = &lane{name: []byte(id.String()), appended: make(chan struct{})}
+	}
+	var err error
+	if s.lock, err = lockFile(path + lockSuffix); err != nil {
 		return nil, fmt.Errorf("open spool %s: %w", filepath.Base(path), err)
+	}
+	if s.recovery, err = prepare(path, &s.opts); err == nil {
+		err = s.open()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open spool %s: %w", filepath.Base(path), errors.Join(asDisk(err), s.lock.Close()))
+	}
+	if r := s.recovery; r != nil {
+		o.Logger.Warn("spool was damaged and is healed", "cause", r.Cause, "aside", r.Aside, "batches", r.Batches, "cursors", r.Cursors)
 	}
 	go s.commitLoop()
 	return s, nil
 }
 
-func openFile(path string) (*bbolt.DB, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout: 200 * time.Millisecond, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true,
-	})
-	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("%s: %w", filepath.Base(path), ErrLocked)
+const lockSuffix = ".lock"
+
+// prepare makes the file at path sound: it ends a salvage that was interrupted,
+// makes a new file, migrates an older one or salvages a damaged one.
+func prepare(path string, o *Options) (*Recovery, error) {
+	if err := finishSalvage(path); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	if known, err := missing(path, o); err != nil {
+		return nil, err
+	} else if known != nil {
+		return salvage(path, o, known)
 	}
-	return db, nil
+	if err := create(path); err != nil {
+		return nil, err
+	}
+	found, err := check(path)
+	known, unread := suspected(path)
+	switch {
+	case errors.Is(err, ErrDamaged):
+		return salvage(path, o, err)
+	case err != nil || unread != nil:
+		return nil, errors.Join(err, unread)
+	case known != nil:
+		return salvage(path, o, known)
+	case found.version < formatVersion:
+		db, err := openFile(path)
+		if err != nil {
+			return nil, err
+		}
+		return nil, errors.Join(db.Update(migrate), db.Close())
+	}
+	return nil, nil
 }
 
-// create makes an empty spool under another name and renames it, so that a crash
-// in between leaves no half-made file under the real name.
-func create(path string) error {
-	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	temp := path + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	db, err := openFile(temp)
+// open opens the sound file and brings memory up to it. dbMu is held for writing, or
+// nobody knows the spool yet.
+func (s *Spool) open() error {
+	found, err := check(s.path)
 	if err != nil {
 		return err
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{metaBucket, lanesBucket, headsBucket, keysBucket, cursorsBucket, receiptBucket} {
-			if _, err := tx.CreateBucket(name); err != nil {
-				return err
-			}
-		}
-		for _, l := range []seal.Lane{seal.Messages, seal.Media} {
-			if _, err := tx.Bucket(lanesBucket).CreateBucket([]byte(l.String())); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket(metaBucket).Put([]byte("version"), binary.BigEndian.AppendUint32(nil, formatVersion))
-	})
-	if err := errors.Join(err, db.Close()); err != nil {
+	var db *bbolt.DB
+	if err := guard(func() (err error) { db, err = openFile(s.path); return err }); err != nil {
 		return err
 	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
+	if err := s.load(found); err != nil {
+		return errors.Join(err, db.Close())
 	}
-	return durable.SyncDir(filepath.Dir(path))
+	s.db = db
+	s.file, err = os.Stat(s.path)
+	return err
 }
 
-// load reads what memory keeps: heads, counts and cursors, but no batch.
-func (s *Spool) load(tx *bbolt.Tx) error {
-	for _, name := range [][]byte{metaBucket, lanesBucket, headsBucket, keysBucket, cursorsBucket, receiptBucket} {
-		if tx.Bucket(name) == nil {
-			return fmt.Errorf("not a spool: bucket %s is missing", name)
-		}
-	}
-	v := tx.Bucket(metaBucket).Get([]byte("version"))
-	if len(v) != 4 {
-		return errors.New("not a spool: no version")
-	}
-	if n := binary.BigEndian.Uint32(v); n > formatVersion {
-		return fmt.Errorf("version %d: %w", n, ErrNewer)
-	}
-	for _, id := range []seal.Lane{seal.Messages, seal.Media} {
-		l := &lane{name: []byte(id.String()), appended: make(chan struct{})}
-		s.lanes[id] = l
-		if b := tx.Bucket(headsBucket).Get(l.name); b != nil {
-			h, err := decodeHead(b)
-			if err != nil {
-				return fmt.Errorf("lane %s: %w", id, err)
-			}
-			l.head = h
-		}
-		l.stats.Seq = l.head.seq
-		if r := tx.Bucket(receiptBucket).Get(l.name); len(r) > 8 {
-			l.stats.Acked = binary.BigEndian.Uint64(r)
-		}
-		bucket := tx.Bucket(lanesBucket).Bucket(l.name)
-		if bucket == nil {
-			return fmt.Errorf("not a spool: lane %s is missing", id)
-		}
-		err := bucket.ForEach(func(_, raw []byte) error {
-			h, err := seal.ParseHeader(raw) // only the first page of each batch is touched
-			if err != nil {
-				return fmt.Errorf("lane %s: %w", id, err)
-			}
-			s.count(l, h, len(raw))
-			return nil
-		})
+// load makes what the file holds what memory holds.
+func (s *Spool) load(found *survey) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = 0
+	for id, l := range s.lanes {
+		h, err := found.head(id)
 		if err != nil {
 			return err
 		}
+		moved := l.head != h
+		in := found.lanes[id]
+		l.head = h
+		l.stats = LaneStats{Batches: int(in.counts.batches), Records: int(in.counts.records), Bytes: in.counts.bytes, Oldest: in.oldest, Seq: h.seq}
+		if r := found.values[string(receiptBucket)][id.String()]; len(r) > 8 {
+			l.stats.Acked = receiptSeq(r)
+		}
+		s.pending += in.counts.bytes
+		l.restarts = map[uint64]*seal.Restart{}
+		for key, raw := range found.values[string(restartBucket)] {
+			r, err := seal.ParseRestart(raw)
+			if err != nil || key != string(restartKey(r.Lane, r.First)) {
+				return damaged("a restart does not read")
+			}
+			if r.Lane == id {
+				l.restarts[r.First] = r
+			}
+		}
+		if moved {
+			close(l.appended)
+			l.appended = make(chan struct{})
+		}
 	}
-	return tx.Bucket(cursorsBucket).ForEach(func(k, v []byte) error {
-		s.cursors[string(k)] = append([]byte{}, v...)
-		return nil
-	})
+	s.cursors = found.values[string(cursorsBucket)]
+	s.ladder.climb(s.pending, s.opts.MaxBytes)
+	s.judge()
+	return nil
 }
 
 // count adds a batch of size bytes to the lane's figures.
@@ -312,22 +319,24 @@ func (s *Spool) discount(l *lane, b *seal.Batch) {
 	s.pending -= int64(len(b.Raw))
 }
 
-// Stats returns the figures as of now.
+// Stats returns the figures as of now. What the system does not tell is zero.
 func (s *Spool) Stats() (Stats, error) {
-	s.dbMu.RLock()
-	defer s.dbMu.RUnlock()
-	info, err := os.Stat(s.path)
-	if err != nil {
-		return Stats{}, fmt.Errorf("spool: %w", err)
+	out := Stats{Lanes: map[string]LaneStats{}, MaxBytes: s.opts.MaxBytes, MinFree: s.opts.MinFree}
+	if info, err := os.Stat(s.path); err == nil {
+		out.FileBytes = info.Size()
 	}
+	out.FreeBytes = max(s.lookAtDisk(), 0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := Stats{Lanes: map[string]LaneStats{}, Bytes: s.pending, MaxBytes: s.opts.MaxBytes, FileBytes: info.Size()}
+	out.Bytes, out.Condition = s.pending, s.condition
 	for id, l := range s.lanes {
 		out.Lanes[id.String()] = l.stats
 	}
 	return out, nil
 }
+
+// Recovery says what Open found damaged and what came of it, nil when all was well.
+func (s *Spool) Recovery() *Recovery { return s.recovery }
 
 // Head returns the last batch appended to the lane: sequence number 0 when there
 // has been none.
@@ -361,7 +370,7 @@ func (s *Spool) Cursors(prefix string, fn func(key string, value []byte) error) 
 	s.mu.Lock()
 	found := map[string][]byte{}
 	for k, v := range s.cursors {
-		if len(k) >= len(prefix) && k[:len(prefix)] == prefix {
+		if strings.HasPrefix(k, prefix) {
 			found[k] = append([]byte{}, v...)
 		}
 	}
@@ -385,45 +394,45 @@ func (s *Spool) Close() error {
 	s.mu.Unlock()
 	close(s.quit)
 	<-s.done
+	s.keepCursors(true)
 	s.dbMu.Lock()
 	defer s.dbMu.Unlock()
-	if err := s.db.Close(); err != nil {
+	err := s.shut()
+	if err := errors.Join(err, s.lock.Close()); err != nil {
 		return fmt.Errorf("close spool: %w", err)
 	}
 	return nil
 }
 
-var errClosed = errors.New("spool is closed")
-
-// Append seals the records as one batch of the lane and commits it together with
-// the cursors. With no records only the cursors are committed. It returns once
-// both are durable. ErrFull leaves everything as it was.
-//
-// Appends of one lane that run at the same time get their places in no particular
-// order; a caller that needs an order waits for one before the next.
-func (s *Spool) Append(ctx context.Context, id seal.Lane, r Records, cursors ...Cursor) error {
-	if r.Count == 0 && len(r.NDJSON) > 0 || r.Count > seal.MaxRecords || len(r.NDJSON) > seal.MaxPlain {
-		return fmt.Errorf("append %d records of %d bytes: out of range", r.Count, len(r.NDJSON))
-	}
-	req := &request{lane: s.lanes[id], id: id, records: r.Count, cursors: cursors, result: make(chan error, 1)}
-	if req.lane == nil {
-		return fmt.Errorf("append: no lane %d", id)
-	}
-	if r.Count > 0 {
-		if err := s.sealRecords(req, r.NDJSON); err != nil {
-			return fmt.Errorf("append to %s: %w", id, err)
-		}
-	} else if len(cursors) == 0 {
+// shut closes db; dbMu is held for writing. A panic of bbolt on a damaged page may have
+// left its locks held, so that it never closes; it is then left behind.
+func (s *Spool) shut() error {
+	db := s.db
+	s.db = nil
+	if db == nil {
 		return nil
 	}
-	select {
-	case s.requests <- req:
-	case <-s.quit:
-		return errClosed
-	case <-ctx.Done():
-		return ctx.Err()
+	s.mu.Lock()
+	sound := s.damage == nil && s.suspect == nil
+	s.mu.Unlock()
+	closed := make(chan error, 1)
+	go func() {
+		closed <- guard(func() error {
+			if !sound {
+				return db.Close()
+			}
+			// So that the next start need not look for the free pages.
+			db.NoFreelistSync = false
+			return errors.Join(db.Update(func(*bbolt.Tx) error { return nil }), db.Close())
+		})
+	}()
+	if sound {
+		return <-closed
 	}
-	// From here on the outcome is the committer's; giving up would leave the caller
-	// not knowing whether its records are in.
-	return <-req.result
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(2 * time.Second):
+		return nil
+	}
 }

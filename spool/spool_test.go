@@ -182,6 +182,7 @@ func (w *world) sign(change func(*seal.Receipt), b *seal.Batch) []byte {
 func (w *world) reopenAs() {
 	w.s.Close()
 	os.Remove(w.path)
+	os.Remove(w.path + ".kept")
 	w.open()
 }
 
@@ -223,22 +224,28 @@ func TestKeysTravel(t *testing.T) {
 }
 
 // A full spool refuses and changes nothing, cursors included, and takes again when
-// the archive has taken something.
+// the archive has taken so much that at most 70 % is left, not before.
 func TestFull(t *testing.T) {
 	w := newWorld(t)
 	w.s.Close()
-	w.max = 8 << 10
+	w.max = 64 << 10
 	w.open()
+	state := func() spool.State { c, _ := w.s.Condition(); return c.State }
 	var err error
 	appended := 0
+	filling := false
 	for range 1000 {
 		if err = w.s.Append(t.Context(), seal.Messages, lines(1, "x"), spool.Cursor{Key: "c", Value: []byte(strconv.Itoa(appended + 1))}); err != nil {
 			break
 		}
 		appended++
+		if st, _ := w.s.Stats(); (state() == spool.StateFilling) != (st.Bytes*10 >= st.MaxBytes*9) {
+			t.Fatalf("%s with %d of %d", state(), st.Bytes, st.MaxBytes)
+		}
+		filling = filling || state() == spool.StateFilling
 	}
-	if !errors.Is(err, spool.ErrFull) {
-		t.Fatalf("never full: %v", err)
+	if !errors.Is(err, spool.ErrFull) || !filling || state() != spool.StateFull {
+		t.Fatalf("never full: %v, %s", err, state())
 	}
 	if c, _ := w.s.Cursor("c"); string(c) != strconv.Itoa(appended) || len(w.peek(seal.Messages)) != appended {
 		t.Errorf("cursor %s after %d appends, %d batches", c, appended, len(w.peek(seal.Messages)))
@@ -246,10 +253,59 @@ func TestFull(t *testing.T) {
 	if err := w.s.Append(t.Context(), seal.Messages, spool.Records{}, spool.Cursor{Key: "only", Value: []byte("c")}); err != nil {
 		t.Errorf("a cursor alone needs no room: %v", err)
 	}
-	if _, err := w.s.Ack(w.archive.Receipt(t, w.peek(seal.Messages)[0])); err != nil {
+	for _, b := range w.peek(seal.Messages) {
+		_, changed := w.s.Condition()
+		if _, err := w.s.Ack(w.archive.Receipt(t, b)); err != nil {
+			t.Fatal(err)
+		}
+		st, _ := w.s.Stats()
+		err := w.s.Append(t.Context(), seal.Messages, lines(1, "x"))
+		if room := st.Bytes*100/st.MaxBytes <= 70; room != (err == nil) {
+			t.Fatalf("%d of %d wait: %v", st.Bytes, st.MaxBytes, err)
+		}
+		if err == nil {
+			select {
+			case <-changed:
+			default:
+				t.Error("nobody is told that there is room")
+			}
+			return
+		}
+	}
+	t.Error("never room again")
+}
+
+// Less free space than the floor stops appends with a reason of its own; cursors and
+// deliveries go on.
+func TestFloor(t *testing.T) {
+	w := newWorld(t)
+	w.append(seal.Messages, 1, "before")
+	w.s.Close()
+	s, err := spool.Open(w.path, spool.Options{Identity: w.id, Archive: w.archive.Archive, MinFree: 1 << 62})
+	if err != nil {
 		t.Fatal(err)
 	}
-	w.append(seal.Messages, 1, "x")
+	defer s.Close()
+	err = s.Append(t.Context(), seal.Messages, lines(1, "x"), spool.Cursor{Key: "c", Value: []byte("1")})
+	if !errors.Is(err, spool.ErrLowDisk) || !errors.Is(err, spool.ErrFull) {
+		t.Errorf("append: %v", err)
+	}
+	if c, _ := s.Condition(); c.State != spool.StateLowDisk || !c.State.Stopped() {
+		t.Errorf("condition %+v", c)
+	}
+	if err := s.Append(t.Context(), seal.Messages, spool.Records{}, spool.Cursor{Key: "c", Value: []byte("1")}); err != nil {
+		t.Error(err)
+	}
+	b, err := s.Peek(seal.Messages, 1)
+	if err != nil || len(b) != 1 {
+		t.Fatal(err)
+	}
+	if _, err := s.Ack(w.archive.Receipt(t, b[0])); err != nil {
+		t.Error(err)
+	}
+	if st, _ := s.Stats(); st.FreeBytes <= 0 || st.MinFree != 1<<62 {
+		t.Errorf("stats %+v", st)
+	}
 }
 
 // One process at a time, and the other is told so.
@@ -454,22 +510,5 @@ func child() {
 			panic(err)
 		}
 		fmt.Println(n)
-	}
-}
-
-// A file that is no spool, or a newer one, is refused and left untouched.
-func TestRefusesOthers(t *testing.T) {
-	w := newWorld(t)
-	for name, data := range map[string]string{"text": "not a database at all", "zeros": strings.Repeat("\x00", 64<<10)} {
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := spool.Open(path, spool.Options{Identity: w.id, Archive: w.archive.Archive}); err == nil {
-			t.Errorf("%s is taken for a spool", name)
-		}
-		if after, _ := os.ReadFile(path); string(after) != data {
-			t.Errorf("%s was changed", name)
-		}
 	}
 }

@@ -52,15 +52,21 @@ func New(t testing.TB) *Archive {
 	return a
 }
 
+// Learn opens the header of a data key, which a batch or a restart carries.
+func (a *Archive) Learn(t testing.TB, header []byte) {
+	t.Helper()
+	k, err := seal.OpenDataKey(header, a.Private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.keys[k.ID] = k
+}
+
 // Open decrypts a batch; batches of a lane must come in their order.
 func (a *Archive) Open(t testing.TB, b *seal.Batch) []byte {
 	t.Helper()
 	if b.KeyHeader != nil {
-		k, err := seal.OpenDataKey(b.KeyHeader, a.Private)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.keys[k.ID] = k
+		a.Learn(t, b.KeyHeader)
 	}
 	k := a.keys[b.Key]
 	if k == nil {
