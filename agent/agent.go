@@ -65,6 +65,7 @@ type Agent struct {
 	started   time.Time
 	newSource func(collector.Options) (source, error)
 	enrolPoll time.Duration // how soon an enrolment is noticed
+	openPoll  time.Duration // how soon a spool that cannot be used is opened anew
 
 	mu   sync.Mutex
 	pipe *pipeline // nil until enrolled
@@ -81,7 +82,7 @@ func New(o Options) *Agent {
 		o.Now = time.Now
 	}
 	return &Agent{
-		opts: o, log: o.Logger, started: o.Now(), enrolPoll: 2 * time.Second,
+		opts: o, log: o.Logger, started: o.Now(), enrolPoll: 2 * time.Second, openPoll: 10 * time.Second,
 		newSource: func(co collector.Options) (source, error) { return collector.New(co) },
 	}
 }
@@ -114,7 +115,7 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 		return nil, err
 	}
 	p.spool, err = spool.Open(filepath.Join(c.StateDir, spoolFile), spool.Options{
-		Identity: e.identity, Archive: e.archive, MaxBytes: c.SpoolMaxBytes, Logger: a.log.With("component", "spool"), Now: a.opts.Now,
+		Identity: e.identity, Archive: e.archive, MaxBytes: c.SpoolMaxBytes, MinFree: c.SpoolMinFree, Logger: a.log.With("component", "spool"), Now: a.opts.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -156,6 +157,26 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return ignoreCanceled(ctx, err)
 	}
+	for {
+		err := a.session(ctx, e)
+		if ctx.Err() != nil || !errors.Is(err, spool.ErrDamaged) && !errors.Is(err, spool.ErrDisk) {
+			return err
+		}
+		// Opening a damaged spool heals it; a disk may be put right at any time.
+		a.log.Error("the spool cannot be used and is opened anew", "err", err)
+		a.mu.Lock()
+		a.pipe, a.wait = nil, err
+		a.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(a.openPoll):
+		}
+	}
+}
+
+// session captures and delivers until the context ends or the spool fails.
+func (a *Agent) session(ctx context.Context, e *enrolment) error {
 	p, err := a.open(e)
 	if err != nil {
 		return err
@@ -172,8 +193,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		g.Go(func() error { return p.uploader.Run(gctx) })
 		g.Go(func() error { return p.heartbeat(gctx) })
 		g.Go(func() error { return p.watchNetwork(gctx) })
-		err = ignoreCanceled(ctx, g.Wait())
+		g.Go(func() error { return p.watchSpool(gctx) })
+		err = g.Wait()
 	}
+	err = ignoreCanceled(ctx, err)
 	reason := "failed"
 	if err == nil {
 		reason = stopReason(ctx)
@@ -241,6 +264,9 @@ func (a *Agent) Once(ctx context.Context) (*Status, error) {
 	a.pipe = p
 	a.mu.Unlock()
 	err = p.begin(ctx, "once")
+	if err == nil {
+		err = p.tellSpool(ctx, nil)
+	}
 	if err == nil {
 		err = p.source.Once(ctx)
 	}

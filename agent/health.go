@@ -73,7 +73,8 @@ func (a *Agent) Status() *Status {
 		StateDir: a.opts.Config.StateDir,
 	}
 	if p == nil {
-		s.reason(notEnrolled(wait, s.Started))
+		s.reason(notOpen(wait, s.Started))
+		s.Enrolled = wait != nil && !errors.Is(wait, ErrNotEnrolled)
 		return s.settle()
 	}
 	s.Enrolled, s.Device = true, p.device
@@ -85,6 +86,7 @@ func (a *Agent) Status() *Status {
 	}
 	s.judgeCapture(a.opts.Config)
 	s.judgeDelivery()
+	s.judgeSpool()
 	for _, err := range p.ring.Problems() {
 		s.reason(Reason{Health: Degraded, What: "a key source has a problem: " + err.Error(), Do: "put the key source right; tidemark keys check shows what opens"})
 	}
@@ -110,6 +112,14 @@ func NotRunning(c *config.Config, version string, cause error) *Status {
 		s.Enrolled = true
 	}
 	return s.settle()
+}
+
+// notOpen is why an agent that runs has no pipeline.
+func notOpen(err error, since time.Time) Reason {
+	if err == nil || errors.Is(err, ErrNotEnrolled) {
+		return notEnrolled(err, since)
+	}
+	return Reason{Health: Blind, What: err.Error() + ", nothing is captured", Since: since, Do: diskRemedy}
 }
 
 func notEnrolled(err error, since time.Time) Reason {
@@ -229,11 +239,6 @@ func (s *Status) judgeDelivery() {
 			what += fmt.Sprintf("; the oldest record waits for %s", age(s.At.Sub(oldest)))
 		}
 		s.reason(Reason{Health: Degraded, What: what, Since: d.Since, Do: deliveryRemedy(d.State)})
-	}
-	if s.Spool == nil {
-		s.reason(Reason{Health: Degraded, What: "the spool's figures cannot be read"})
-	} else if s.Spool.Bytes > s.Spool.MaxBytes/10*9 {
-		s.reason(Reason{Health: Degraded, What: fmt.Sprintf("the spool holds %s of %s; when it is full, reading stops", size(s.Spool.Bytes), size(s.Spool.MaxBytes)), Do: "make the archive reachable, or raise spool.max_bytes"})
 	}
 }
 

@@ -60,7 +60,16 @@ func TestHealth(t *testing.T) {
 		}, Degraded, []string{"archive unreachable: no route", "waits for 3 h"}},
 		{"fork", func(s *Status) { s.Delivery.State = uploader.StateFork }, Degraded, []string{"fork"}},
 		{"delivering", func(s *Status) { s.Delivery.State = uploader.StateDelivering }, Healthy, nil},
-		{"spool nearly full", func(s *Status) { s.Spool.Bytes = 950 }, Degraded, []string{"950 B of 1000 B"}},
+		{"spool nearly full", func(s *Status) { s.Spool.Bytes, s.Spool.Condition.State = 950, spool.StateFilling }, Degraded, []string{"950 B of 1000 B"}},
+		{"spool full", func(s *Status) { s.Spool.Bytes, s.Spool.Condition.State = 990, spool.StateFull }, Blind, []string{"reading has stopped"}},
+		{"disk nearly full", func(s *Status) {
+			s.Spool.FreeBytes, s.Spool.MinFree, s.Spool.Condition.State = 5, 100, spool.StateLowDisk
+		}, Blind,
+			[]string{"only 5 B of the disk are free", "spool.min_free"}},
+		{"disk fails", func(s *Status) {
+			s.Spool.Condition = spool.Condition{State: spool.StateDisk, Cause: "input/output error"}
+		}, Blind, []string{"input/output error"}},
+		{"spool damaged", func(s *Status) { s.Spool.Condition = spool.Condition{State: spool.StateDamaged, Cause: "page 7"} }, Degraded, []string{"page 7"}},
 		{"spool unreadable", func(s *Status) { s.Spool = nil }, Degraded, []string{"spool"}},
 		{"the worst comes first", func(s *Status) {
 			s.Capture.Accounts = append(s.Capture.Accounts, account(collector.StateCorrupt, record.SeverityDegraded), account(collector.StateKeyMissing, record.SeverityBlind))
@@ -78,6 +87,7 @@ func TestHealth(t *testing.T) {
 			if s.Delivery != nil {
 				s.judgeDelivery()
 			}
+			s.judgeSpool()
 			s.settle()
 			if s.Overall != c.want || (len(s.Reasons) == 0) != (c.want == Healthy) {
 				t.Fatalf("%s because of %+v, want %s", s.Overall, s.Reasons, c.want)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,13 +176,21 @@ func (l *lane) step(ctx context.Context) (outcome, error) {
 		}
 	}
 	batches = batches[:min(len(batches), l.most)]
+	restart, err := l.u.opts.Queue.Restart(l.id, batches[0].Seq)
+	if err != nil {
+		return outcome{}, err
+	}
 	l.delivering()
 
 	size := 0
 	for _, b := range batches {
 		size += len(b.Raw)
 	}
-	body := make([]byte, 0, size)
+	var body []byte
+	if restart != nil {
+		body = append(body, restart.Raw...)
+	}
+	body = slices.Grow(body, size)
 	for _, b := range batches {
 		body = append(body, b.Raw...)
 	}

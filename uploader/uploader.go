@@ -56,6 +56,9 @@ type Queue interface {
 	// Peek returns the lane's oldest batches in order, at least one if there is any
 	// and otherwise about maxBytes of them. It removes nothing.
 	Peek(lane seal.Lane, maxBytes int) ([]*seal.Batch, error)
+	// Restart returns what must be sent before the batch with that number, nil when it
+	// follows the one before it. Of the batches of one Peek only the first has any.
+	Restart(lane seal.Lane, seq uint64) (*seal.Restart, error)
 	// AckAll verifies receipts and durably lets go of the batches they cover, all or
 	// none. A batch that has gone already is harmless.
 	AckAll(receipts [][]byte) ([]*seal.Receipt, error)

@@ -106,6 +106,8 @@ func (m *memory) AckAll(notes [][]byte) ([]*seal.Receipt, error) {
 	return out, nil
 }
 
+func (m *memory) Restart(seal.Lane, uint64) (*seal.Restart, error) { return nil, nil }
+
 func (m *memory) Head(seal.Lane) (uint64, seal.Hash) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -78,7 +78,7 @@ capture:
 keys:
   - {source: file, path: '`+abs("/etc/tidemark/keys.json")+`'}
   - {source: exec, command: ['`+abs("/usr/local/bin/key-helper")+`', --quiet]}
-spool: {max_bytes: 500MiB}
+spool: {max_bytes: 500MiB, min_free: 3GiB}
 log: {level: debug, format: json}
 `, nil)
 	if err != nil {
@@ -87,7 +87,7 @@ log: {level: debug, format: json}
 	if c.ArchiveURL != "https://archive.example.com" || c.ArchiveKey != key || c.StateDir != abs("/var/lib/other") ||
 		c.Sources[0] != abs("/srv/wechat") || c.Scope.Accounts.Exclude[0] != "wxid_boss" || c.Scope.Conversations.Include[1] != "kind:room" ||
 		c.History.Since.Format(time.DateOnly) != "2026-01-01" || c.Poll != 500*time.Millisecond || len(c.Keys) != 2 || c.Keys[1].Command[1] != "--quiet" ||
-		c.Proxy != "http://anna:secret@proxy:3128" || c.MaxRate != 250<<10 || c.SpoolMaxBytes != 500<<20 || c.LogLevel.String() != "DEBUG" || c.LogFormat != "json" {
+		c.Proxy != "http://anna:secret@proxy:3128" || c.MaxRate != 250<<10 || c.SpoolMaxBytes != 500<<20 || c.SpoolMinFree != 3<<30 || c.LogLevel.String() != "DEBUG" || c.LogFormat != "json" {
 		t.Errorf("%+v", c)
 	}
 	for _, s := range settings {

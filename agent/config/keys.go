@@ -31,6 +31,7 @@ type Config struct {
 	Poll          time.Duration
 	Keys          []KeySource
 	SpoolMaxBytes int64
+	SpoolMinFree  int64
 	LogLevel      slog.Level
 	LogFormat     string
 }
@@ -96,6 +97,9 @@ func Keys() []Key {
 		{Name: "spool.max_bytes", Type: "size, at least 1MiB", Default: "2GiB", Doc: "how much may wait for the archive before reading stops",
 			set: func(c *Config, n *yaml.Node) error { return parseQuota(n, &c.SpoolMaxBytes) },
 			get: func(c *Config) any { return formatSize(c.SpoolMaxBytes) }},
+		{Name: "spool.min_free", Type: "size", Default: "1GiB", Doc: "how much of the disk stays free; with less, reading stops",
+			set: func(c *Config, n *yaml.Node) (err error) { c.SpoolMinFree, err = parseSize(n.Value); return err },
+			get: func(c *Config) any { return formatSize(c.SpoolMinFree) }},
 		{Name: "log.level", Type: "debug, info, warn or error", Default: "info", Doc: "the least that is logged",
 			set: func(c *Config, n *yaml.Node) error { return parseLevel(n, &c.LogLevel) },
 			get: func(c *Config) any { return strings.ToLower(c.LogLevel.String()) }},
@@ -322,7 +326,7 @@ func parseSize(s string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 0 || n > (1<<62)/factor {
-		return 0, errors.New("must be a size")
+		return 0, errors.New("must be a size such as 500MiB or 2GiB")
 	}
 	return n * factor, nil
 }

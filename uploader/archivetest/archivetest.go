@@ -4,6 +4,7 @@
 package archivetest
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/ed25519"
 	"crypto/hpke"
@@ -71,8 +72,9 @@ type Archive struct {
 	Devices map[seal.DeviceID]ed25519.PublicKey
 
 	Kept      []*seal.Batch // of all lanes, in the order of arrival
-	Requests  int           // for anything but the key document and a lane's head
-	Enrolling int           // requests to enrol
+	Restarts  []*seal.Restart
+	Requests  int // for anything but the key document and a lane's head
+	Enrolling int // requests to enrol
 
 	// Intercept may answer a request in the archive's place; it says whether it did.
 	Intercept func(w http.ResponseWriter, r *http.Request, body []byte) bool
@@ -172,7 +174,12 @@ func (a *Archive) append(w http.ResponseWriter, r *http.Request, lane seal.Lane,
 		a.T.Errorf("content type %q", got)
 	}
 	var receipts []string
-	for in := bytes.NewReader(body); ; {
+	for in := bufio.NewReader(bytes.NewReader(body)); ; {
+		restart, err := seal.ReadRestart(in)
+		if err != nil || restart != nil && restart.Verify(a.Devices[device]) != nil {
+			a.T.Errorf("restart that is not the device's own: %v", err)
+			return
+		}
 		b, err := seal.ReadBatch(in)
 		if err == io.EOF {
 			break
@@ -183,7 +190,12 @@ func (a *Archive) append(w http.ResponseWriter, r *http.Request, lane seal.Lane,
 		}
 		head := a.Head(device, lane)
 		kept := slices.ContainsFunc(a.Kept, func(k *seal.Batch) bool { return k.Hash() == b.Hash() })
-		if !kept && (b.Seq != head.Seq+1 || (b.Seq > 1 && b.Previous.String() != head.Hash)) {
+		follows := b.Seq == head.Seq+1 && (b.Seq == 1 || b.Previous.String() == head.Hash)
+		if !kept && !follows && restart != nil && restart.Introduces(b) == nil && b.Seq > head.Seq {
+			a.Restarts = append(a.Restarts, restart)
+			follows = true
+		}
+		if !kept && !follows {
 			WriteProblem(w, http.StatusConflict, protocol.Problem{Type: protocol.ProblemHead, Title: "The batch does not follow the head", Head: &head})
 			return
 		}
@@ -229,13 +241,21 @@ func (a *Archive) Records() []*record.Record {
 	defer a.mu.Unlock()
 	var out []*record.Record
 	keys := map[seal.KeyID]*seal.DataKey{}
+	learn := func(header []byte) {
+		k, err := seal.OpenDataKey(header, a.Keys.private)
+		if err != nil {
+			a.T.Fatal(err)
+		}
+		keys[k.ID] = k
+	}
+	for _, r := range a.Restarts {
+		for _, header := range r.KeyHeaders {
+			learn(header)
+		}
+	}
 	for _, b := range a.Kept {
 		if b.KeyHeader != nil {
-			k, err := seal.OpenDataKey(b.KeyHeader, a.Keys.private)
-			if err != nil {
-				a.T.Fatal(err)
-			}
-			keys[b.Key] = k
+			learn(b.KeyHeader)
 		}
 		if keys[b.Key] == nil {
 			a.T.Fatalf("batch %d: no data key", b.Seq)
