@@ -192,7 +192,7 @@ func TestDamageTable(t *testing.T) {
 	spoil := func(seq uint64, at int) func([]byte) []byte {
 		return func(b []byte) []byte { return v.spoil(b, seq, at) }
 	}
-	size, half := int64(len(v.raw)), int64(len(v.raw)/2)
+	size := int64(len(v.raw))
 	in := l.Batches[12] + 100 // of a batch of several pages
 	const all = "5 6 7 8 9 10 11 12 13 14"
 	page := l.PageSize
@@ -217,8 +217,8 @@ func TestDamageTable(t *testing.T) {
 		{"cut in the middle of a batch", func(b []byte) []byte { return b[:in] }, back("", v.gone(in, size))},
 		{"one byte short of a page", func(b []byte) []byte { return b[:int64(len(b))-1] }, outcome{}},
 		{"garbage behind the end", func(b []byte) []byte { return append(b, "garbage"...) }, outcome{}},
-		{"first half zeroed", zero(0, half), back("not a spool", v.gone(0, half))},
-		{"second half zeroed", zero(half, half), back("", v.gone(half, size))},
+		{"all before the middle of a batch zeroed", zero(0, in), back("not a spool", v.gone(0, in))},
+		{"all behind the middle of a batch zeroed", zero(in, size), back("", v.gone(in, size))},
 		// The roots.
 		{"root in force flipped", flip(l.Newest + 16 + 20), outcome{"root", "", spool.CursorsAcknowledged, false}},
 		{"other root flipped", flip(l.Oldest + 16 + 20), outcome{"root", "", spool.CursorsAcknowledged, false}},
