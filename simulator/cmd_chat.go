@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,7 +20,7 @@ import (
 
 func makeCommand() *cobra.Command {
 	var p placing
-	var messages, conversations, perCommit int
+	var messages, conversations, perCommit, shards int
 	var compress float64
 	var checkpoint bool
 	var until string
@@ -53,7 +56,7 @@ func makeCommand() *cobra.Command {
 			start := time.Now()
 			err = s.client.Fill(chat.FillOptions{
 				Messages: messages, Seed: p.seed, Compress: compress, Until: last, Gap: 15 * time.Second,
-				PerCommit: perCommit, Checkpoint: checkpoint,
+				PerCommit: perCommit, Checkpoint: checkpoint, Shards: shards,
 				Kinds: p.kinds == kindsAll, Images: chat.ImageKeys(p.place.Name, p.seed),
 				Progress: func(done int) {
 					rate := float64(done) / time.Since(start).Seconds()
@@ -70,6 +73,7 @@ func makeCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.IntVar(&messages, "messages", 2_000_000, "how many")
 	f.IntVar(&conversations, "conversations", 200, "in how many conversations, the file helper's included")
+	f.IntVar(&shards, "shards", 1, "message databases, of which a higher number has older messages")
 	f.IntVar(&perCommit, "per-commit", 100_000, "messages in one transaction")
 	f.Float64Var(&compress, "compress", 0.3, "part of the rows that are compressed")
 	f.StringVar(&until, "until", "2026-11-01T00:00:00Z", "time of the last message")
@@ -94,6 +98,11 @@ func chatCommand() *cobra.Command {
 			}
 			if people < 1 || rooms < 0 || o.Rate < 0 || o.Count < 0 {
 				return errors.New("chat: counts must be positive")
+			}
+			for _, kind := range o.Drift {
+				if !slices.Contains(chat.Drifts, kind) {
+					return fmt.Errorf("parse --drift: %q is none of %s", kind, strings.Join(chat.Drifts, ", "))
+				}
 			}
 			if o.Changes, err = chat.ParseChanges(changes); err != nil {
 				return err
@@ -132,11 +141,49 @@ func chatCommand() *cobra.Command {
 	f.DurationVar(&o.RecallAfter, "recall-after", 0, "recall so long after the message (default: 1 to 20 s)")
 	f.Float64Var(&o.Compress, "compress", 0.3, "part of the rows that are compressed, half of them later")
 	f.StringVar(&changes, "changes", "", "what else happens, such as delete,clear=0.01: all, clear, contact, delete, import, recreate, room, shard, status, vanish; each at least once")
+	f.StringSliceVar(&o.Drift, "drift", nil, "what is new in this client: "+strings.Join(chat.Drifts, ", "))
 	f.IntVar(&people, "people", 12, "of a new account")
 	f.IntVar(&rooms, "rooms", 4, "of a new account")
 	f.StringVar(&mode, "checkpoint", string(writer.Client), "client, never or truncate")
 	f.DurationVar(&after, "checkpoint-after", 0, "how long after a commit (default 10 s), or how often truncate does (default 0.3 s)")
 	f.Bool("resume", false, "continue the account; implied when it exists")
+	return cmd
+}
+
+func migrateCommand() *cobra.Command {
+	var p placing
+	var people, rooms int
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Import what the oracle tells of an older client's account into a 4.x account of the same owner",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if p.place.Generation != account.V4 || p.oracle == "" {
+				return errors.New("migrate: needs --oracle, and goes to v4 only")
+			}
+			told, err := os.ReadFile(p.oracle)
+			if err != nil {
+				return fmt.Errorf("read oracle: %w", err)
+			}
+			key, err := p.accountKey()
+			if err != nil {
+				return err
+			}
+			s, err := open(&p, key, account.Options{Populate: p.population(people, rooms)})
+			if err != nil {
+				return err
+			}
+			n, err := s.client.Migrate(bytes.NewReader(told))
+			if err = errors.Join(err, s.close()); err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "simulator: %d messages imported\n", n)
+			return nil
+		},
+	}
+	p.flags(cmd)
+	cmd.Flags().IntVar(&people, "people", 12, "of a new account")
+	cmd.Flags().IntVar(&rooms, "rooms", 4, "of a new account")
 	return cmd
 }
 

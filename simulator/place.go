@@ -53,7 +53,11 @@ func (p *placing) accountKey() (writer.Key, error) {
 	if p.key != "" {
 		return writer.ParseKey(p.key)
 	}
-	return writer.Key(sha256.Sum256(fmt.Appendf(nil, "simulator account key %s %d", p.place.Name, p.seed))), nil
+	of := fmt.Appendf(nil, "simulator account key %s %d", p.place.Name, p.seed)
+	if p.place.Generation != account.V4 { // the client has a new key after an upgrade
+		of = append(of, p.place.Generation...)
+	}
+	return writer.Key(sha256.Sum256(of)), nil
 }
 
 // What is said.
@@ -127,8 +131,11 @@ func (p *placing) writeKeys(keys *writer.Keyring) error {
 			kf.Databases = append(kf.Databases, saltKey{salt, all[salt].Hex()})
 		}
 	} else {
-		kf.Accounts = slices.DeleteFunc(kf.Accounts, func(e keyEntry) bool { return e.Account == p.place.Name })
-		kf.Accounts = append(kf.Accounts, keyEntry{p.place.Name, keys.Key().Hex()})
+		// An account may have two keys, of an older client and a newer one.
+		own := keyEntry{p.place.Name, keys.Key().Hex()}
+		if !slices.Contains(kf.Accounts, own) {
+			kf.Accounts = append(kf.Accounts, own)
+		}
 	}
 	if p.kinds == kindsAll && p.place.Generation == account.V4 {
 		k := chat.ImageKeys(p.place.Name, p.seed)

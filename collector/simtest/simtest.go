@@ -146,6 +146,9 @@ func (w *World) Key() string {
 	if err := json.Unmarshal(data, &k); err != nil || len(k.Accounts) == 0 {
 		w.t.Fatalf("key file: %v", err)
 	}
+	if w.Generation == V4 { // after an upgrade the older client's key comes first
+		return k.Accounts[len(k.Accounts)-1].Key
+	}
 	return k.Accounts[0].Key
 }
 
@@ -157,6 +160,15 @@ func (w *World) place() []string {
 func (w *World) Make(messages, conversations int, args ...string) {
 	w.t.Helper()
 	w.Run(append(append([]string{"make", "--messages", fmt.Sprint(messages), "--conversations", fmt.Sprint(conversations)}, w.place()...), args...)...)
+}
+
+// Upgrade is the account after its owner upgraded to 4.x and had the messages of w
+// imported, under the same server ids. The old account stays where it is.
+func (w *World) Upgrade(args ...string) *World {
+	w.t.Helper()
+	next := w.As(V4)
+	next.Run(append(append([]string{"migrate"}, next.place()...), args...)...)
+	return next
 }
 
 // Run runs the simulator to its end and returns what it printed; failing fails the

@@ -137,7 +137,7 @@ func (c *Client) settle(undecided []oracle.Change) error {
 // happened reports whether the database shows a change.
 func (c *Client) happened(ch oracle.Change) (bool, error) {
 	switch ch.Op {
-	case oracle.Contact, oracle.Room, oracle.Recreate:
+	case oracle.Contact, oracle.Room, oracle.Recreate, oracle.Drift:
 		return true, nil // whether or not, what is said of it later holds
 	}
 	s, err := c.shard(ch.File)
@@ -162,7 +162,7 @@ func (c *Client) happened(ch oracle.Change) (bool, error) {
 		return false, err
 	}
 	switch ch.Op {
-	case oracle.Insert: // a number that was rolled back may have been given out again
+	case oracle.Insert, oracle.Migrate: // a number that was rolled back may have been given out again
 		return strconv.FormatInt(r.order, 10) == ch.SortSeq, nil
 	case oracle.Recall:
 		return r.localType&baseMask == ch.Type&baseMask, nil

@@ -20,6 +20,7 @@ type FillOptions struct {
 	Gap        time.Duration // mean time between messages
 	PerCommit  int           // messages per transaction
 	Checkpoint bool          // copy each transaction into the main file, so that the WAL stays short
+	Shards     int           // databases that the messages are spread over, the last of them in the first; 0 is one
 	Kinds      bool          // say messages of every kind
 	Images     media.Keys    // of the pictures among them
 	Progress   func(done int)
@@ -38,8 +39,17 @@ func (c *Client) Fill(o FillOptions) error {
 			return err
 		}
 	}
-	for done := 0; done < o.Messages; {
+	for slice, done := 0, 0; done < o.Messages; {
 		n := min(o.PerCommit, o.Messages-done)
+		if o.Shards > 1 {
+			if done == slice*o.Messages/o.Shards {
+				if err := c.writeTo(o.Shards-1-slice, at); err != nil {
+					return err
+				}
+				slice++
+			}
+			n = min(n, slice*o.Messages/o.Shards-done)
+		}
 		var order []*shard
 		batch := map[*shard][]*message{}
 		for range n {
@@ -77,7 +87,33 @@ func (c *Client) Fill(o FillOptions) error {
 			o.Progress(done)
 		}
 	}
+	if o.Shards > 1 {
+		if err := c.sortShards(); err != nil {
+			return err
+		}
+	}
 	return c.writeSessions()
+}
+
+// writeTo makes the shard of a number the only one that is written to, with all before
+// it. Each begins a year before the one of the number below: imported history has higher
+// numbers.
+func (c *Client) writeTo(number int, at time.Time) error {
+	for n := len(c.acct.Shards()); n <= number; n++ {
+		file := c.acct.NextShard()
+		if file == "" {
+			return errors.New("fill: this generation has a fixed number of databases")
+		}
+		s, err := c.shard(file)
+		if err != nil {
+			return err
+		}
+		if err := c.form.begin(c, s, at.AddDate(-1-n, 0, 0)); err != nil {
+			return err
+		}
+	}
+	c.growing = c.acct.Shards()[number : number+1]
+	return nil
 }
 
 // past is a message said at a time long ago: all that follows from it has happened.

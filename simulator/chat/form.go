@@ -48,6 +48,8 @@ type form interface {
 	begin(c *Client, s *shard, at time.Time) error
 	// begun is when a shard begins, in any unit.
 	begun(s *shard) (int64, error)
+	// dispensable is a table whose loss the client does not notice.
+	dispensable() (file, table string)
 }
 
 func formOf(g account.Generation) form {

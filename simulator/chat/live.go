@@ -20,6 +20,7 @@ type ChatOptions struct {
 	RecallAfter time.Duration // how long after the message; 0 means 1 to 20 s
 	Compress    float64       // part of the rows that are compressed: half at once, half later
 	Changes     Changes       // what else happens to rows, and how often
+	Drift       []string      // what is new in this client, see Drifts; from the third message on
 	Kinds       bool          // say messages of every kind
 	Images      media.Keys    // of the pictures among them
 }
@@ -184,6 +185,13 @@ func (l *live) speak(now time.Time) error {
 	if m.item != nil && !m.recall {
 		if later, change := kinds.Later(*m.item); change != "" {
 			l.planAmend(m, later, change, committed)
+		}
+	}
+	if l.stats.Messages == 3 {
+		for _, kind := range l.Drift {
+			if err := l.drift(kind, m); err != nil {
+				return err
+			}
 		}
 	}
 	l.changer.said(m, committed)

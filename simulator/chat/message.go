@@ -112,6 +112,9 @@ func (m *message) change(op string) oracle.Change {
 		ServerID: strconv.FormatInt(m.rowServerID(), 10), Conversation: m.conv.username, Sender: m.sender, Self: m.self,
 		Type: m.localType, CreateTime: m.createTime, SortSeq: strconv.FormatInt(m.sortSeq, 10), Text: m.content,
 	}
+	if m.localType == unseenType {
+		ch.Kind, ch.Text, ch.Content = "unknown", "", m.content
+	}
 	m.describe(&ch)
 	return ch
 }

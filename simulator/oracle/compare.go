@@ -60,6 +60,8 @@ type comparison struct {
 	byID     map[string]*truth
 	people   people
 	gaps     gaps
+	drifts   int // in what the client was a newer one
+	noticed  int // events that say so
 	rep      Report
 	delays   []time.Duration
 }
@@ -88,6 +90,9 @@ func Compare(oracle, records io.Reader, o CompareOptions) (*Report, error) {
 			c.people.record(r)
 		case "event":
 			c.gaps.record(r)
+			if r.Event == "unfamiliar_client" {
+				c.noticed++
+			}
 		}
 		return nil
 	})
@@ -111,6 +116,9 @@ func Compare(oracle, records io.Reader, o CompareOptions) (*Report, error) {
 	c.wholes()
 	c.judgeGaps()
 	c.judgePeople()
+	if c.drifts > 0 && c.noticed == 0 {
+		c.fault(Fault{Kind: DriftMissing}, nil)
+	}
 	c.order()
 	c.report()
 	return &c.rep, nil
@@ -178,6 +186,9 @@ func (c *comparison) happened(ch Committed) error {
 		return nil
 	case Contact, Room:
 		c.people.change(ch.Change)
+		return nil
+	case Drift:
+		c.drifts++
 		return nil
 	case Recreate:
 		return nil

@@ -44,6 +44,7 @@ const (
 	Migrate    = "migrate"    // a message of another generation's database was imported, with its server id
 	Vanish     = "vanish"     // rows came and went within one commit: from LocalID through Through
 	Recreate   = "recreate"   // a file was made anew with another salt and the same rows
+	Drift      = "drift"      // the client is a newer one: Change says in what
 	Contact    = "contact"    // a person's entry in the address book; Conversation names the person
 	Room       = "room"       // a room's entry
 )

@@ -21,6 +21,7 @@ const (
 
 	DeletionMissing = "deletion_missing" // no record says that the message went away
 	GapMissing      = "gap_missing"      // no event names the rows that nobody could read
+	DriftMissing    = "drift_missing"    // no event says that the client is one nobody knows
 )
 
 // Fault is one thing wrong in the records. Want and Got are message content, and only
