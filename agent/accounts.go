@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"tidemark/agent/config"
+	"tidemark/collector"
 	"tidemark/collector/discover"
 	"tidemark/collector/sqlcipher"
 )
@@ -60,15 +61,10 @@ func Accounts(ctx context.Context, c *config.Config) ([]AccountInfo, []discover.
 			Account: f.ID, Generation: f.Generation, App: f.App, OS: f.OS, Path: f.Path, InScope: c.Scope.Accounts.In(f.ID),
 			Databases: []DatabaseInfo{},
 		}
-		given, err := ring.Keys(ctx, f.ID)
-		images, imageErr := ring.ImageKeys(ctx, f.ID)
-		if f.Alternative != "" {
-			if err == nil && len(given) == 0 {
-				given, err = ring.Keys(ctx, f.Alternative)
-			}
-			if imageErr == nil && len(images) == 0 {
-				images, _ = ring.ImageKeys(ctx, f.Alternative) // a source that fails has failed for the other keys too
-			}
+		given, err := collector.KeysFor(ctx, ring, f.ID, f.Alternative)
+		images, _ := ring.ImageKeys(ctx, f.ID) // a source that fails does so for the other keys too
+		if len(images) == 0 && f.Alternative != "" {
+			images, _ = ring.ImageKeys(ctx, f.Alternative)
 		}
 		info.ImageKey = len(images) > 0
 		if err != nil {

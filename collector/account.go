@@ -233,10 +233,7 @@ func (a *account) rest() {
 // refreshKeys asks the sources. Without any key the account is blind, which is said
 // once; nothing else is tried.
 func (a *account) refreshKeys(ctx context.Context) (usable bool, err error) {
-	keys, err := a.c.opts.Keys.Keys(ctx, a.id)
-	if err == nil && len(keys) == 0 && a.disc.Alternative != "" {
-		keys, err = a.c.opts.Keys.Keys(ctx, a.disc.Alternative)
-	}
+	keys, err := KeysFor(ctx, a.c.opts.Keys, a.id, a.disc.ID, a.disc.Alternative)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}

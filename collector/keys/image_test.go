@@ -182,8 +182,8 @@ type ringSource struct{ *Ring }
 func (ringSource) Name() string  { return "ring" }
 func (r *Ring) asSource() Source { return ringSource{r} }
 
-// Promise: an account that is known by the hash macOS 3.x makes of its username gets
-// the keys given for the username, as well as those given for the hash.
+// Promise: an account of macOS 3.x gets the keys given for its username and those given
+// for the hash of it, whichever it is known by at the time.
 func TestHashedAccount(t *testing.T) {
 	const hash = "1aa88f1d7aab95ef6f25f46053432add" // of wxid_example, from the reference
 	path := filepath.Join(t.TempDir(), "keys.json")
@@ -191,6 +191,7 @@ func TestHashedAccount(t *testing.T) {
 		"images":[{"account":"wxid_example","key":"%s"}]}`, keyA, hash, keyB, strings.Repeat("c3", 32), imageText))
 	f := NewFile(path)
 	count(t, f, hash, 2)
-	count(t, f, "wxid_example", 1)
+	count(t, f, "wxid_example", 2)
+	count(t, f, "wxid_other", 1)
 	images(t, f, hash, imageKey(t, imageText, ""))
 }

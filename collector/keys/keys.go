@@ -94,18 +94,19 @@ type set struct {
 	images  []imageEntry
 }
 
-// names reports whether a key given for an account is for the one asked about, whose
-// name may be the hash that macOS 3.x makes of the username. That it is the MD5 is
-// inferred [I]; were it not, nothing would match.
+// names reports whether a key given for an account is for the one asked about. Either
+// may be called by its username or by the hash that macOS 3.x makes of it. That this is
+// the MD5 is inferred [I]; were it not, nothing would match.
 func names(given, asked string) bool {
-	if given == asked {
-		return true
-	}
-	if len(asked) != 2*md5.Size {
+	return given == asked || isHashOf(asked, given) || isHashOf(given, asked)
+}
+
+func isHashOf(hash, username string) bool {
+	if len(hash) != 2*md5.Size {
 		return false
 	}
-	sum := md5.Sum([]byte(given))
-	return hex.EncodeToString(sum[:]) == asked
+	sum := md5.Sum([]byte(username))
+	return hex.EncodeToString(sum[:]) == hash
 }
 
 // imagesForAccount gives the keys of the account's images.
