@@ -89,13 +89,15 @@ type Archive struct {
 	Key        ArchiveKey
 	Document   ArchiveDocument
 	recipients []hpke.PublicKey
-	receipts   note.Verifier
+	receipts   *receiptKeys
+	before     []ArchiveKey // the documents from which this one was followed, oldest first
 }
 
 // Name is the archive's name, the origin of its receipts.
 func (a *Archive) Name() string { return a.Document.Archive }
 
-// ReceiptVerifier verifies the archive's receipts.
+// ReceiptVerifier verifies the archive's receipts, for [OpenReceipt]: under the key in
+// force, and under those before it.
 func (a *Archive) ReceiptVerifier() note.Verifier { return a.receipts }
 
 // OpenArchiveDocument verifies that data is the document that pinned names, and
@@ -128,7 +130,7 @@ func OpenArchiveDocument(data []byte, pinned ArchiveKey) (*Archive, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receipt key: %w: %w", ErrMalformed, err)
 	}
-	a.receipts = v
+	a.receipts = &receiptKeys{Verifier: v}
 	return a, nil
 }
 

@@ -3,7 +3,6 @@ package seal
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -29,14 +28,15 @@ type Receipt struct {
 	Hash     Hash
 	Log      uint64    // index of the batch's entry in the archive's log
 	Received time.Time // the archive's clock
+
+	until time.Time // when its key was replaced, by the reader's clock; zero: it counts for all batches
 }
 
-const receiptTitle = "tidemark/receipt/v1"
-const receiptTime = "2006-01-02T15:04:05.000Z"
+const receiptKind = "tidemark/receipt/"
 
 func (r *Receipt) text() string {
-	return fmt.Sprintf("%s\narchive %s\ndevice %s\nlane %s\nseq %d\nhash %s\nlog %d\nreceived %s\n", receiptTitle,
-		r.Archive, r.Device, r.Lane, r.Seq, r.Hash, r.Log, r.Received.UTC().Format(receiptTime))
+	return fmt.Sprintf("%sv1\narchive %s\ndevice %s\nlane %s\nseq %d\nhash %s\nlog %d\nreceived %s\n", receiptKind,
+		r.Archive, r.Device, r.Lane, r.Seq, r.Hash, r.Log, r.Received.UTC().Format(noteTime))
 }
 
 // Sign makes the note. The signer's name must be the archive's.
@@ -48,10 +48,11 @@ func (r *Receipt) Sign(s note.Signer) ([]byte, error) {
 	return msg, nil
 }
 
-// OpenReceipt verifies a note under the archive's receipt key and reads it. It must
-// be exactly what Sign writes: there is one spelling of a receipt.
+// OpenReceipt verifies a note under the archive's receipt key, or under one that was in
+// force before, and reads it. It must be exactly what Sign writes: there is one spelling
+// of a receipt.
 func OpenReceipt(msg []byte, v note.Verifier) (*Receipt, error) {
-	text, err := openNote(msg, v)
+	text, until, err := openNote(msg, v)
 	if err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
 	}
@@ -59,6 +60,7 @@ func OpenReceipt(msg []byte, v note.Verifier) (*Receipt, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.until = until
 	if r.Archive != v.Name() {
 		return nil, fmt.Errorf("receipt of archive %q signed by %q: %w", r.Archive, v.Name(), ErrForged)
 	}
@@ -67,37 +69,17 @@ func OpenReceipt(msg []byte, v note.Verifier) (*Receipt, error) {
 
 func parseReceipt(text string) (*Receipt, error) {
 	var r Receipt
-	lines := strings.Split(text, "\n")
-	title, _, _ := strings.Cut(text, "\n")
-	if title != receiptTitle {
-		if strings.HasPrefix(title, "tidemark/receipt/") {
-			return nil, fmt.Errorf("receipt %q: %w", title, ErrNewer)
-		}
-		return nil, fmt.Errorf("receipt: %w", ErrMalformed)
-	}
-	fields := []struct {
-		name string
-		set  func(string) error
-	}{
+	err := parseNote(receiptKind, text, []noteLine{
 		{"archive", func(s string) error { r.Archive = s; return nil }},
 		{"device", func(s string) (err error) { r.Device, err = ParseDeviceID(s); return }},
 		{"lane", func(s string) (err error) { r.Lane, err = ParseLane(s); return }},
 		{"seq", func(s string) (err error) { r.Seq, err = strconv.ParseUint(s, 10, 64); return }},
 		{"hash", func(s string) (err error) { r.Hash, err = ParseHash(s); return }},
 		{"log", func(s string) (err error) { r.Log, err = strconv.ParseUint(s, 10, 64); return }},
-		{"received", func(s string) (err error) { r.Received, err = time.Parse(receiptTime, s); return }},
-	}
-	if len(lines) != len(fields)+2 {
-		return nil, fmt.Errorf("receipt has %d lines: %w", len(lines), ErrMalformed)
-	}
-	for i, f := range fields {
-		value, ok := strings.CutPrefix(lines[i+1], f.name+" ")
-		if !ok {
-			return nil, fmt.Errorf("receipt lacks %s: %w", f.name, ErrMalformed)
-		}
-		if err := f.set(value); err != nil {
-			return nil, fmt.Errorf("receipt %s: %w: %w", f.name, ErrMalformed, err)
-		}
+		{"received", func(s string) (err error) { r.Received, err = time.Parse(noteTime, s); return }},
+	})
+	if err != nil {
+		return nil, err
 	}
 	if r.text() != text {
 		return nil, fmt.Errorf("receipt is not in its one spelling: %w", ErrMalformed)
@@ -110,6 +92,9 @@ func (r *Receipt) Covers(b *Batch) error {
 	if r.Device != b.Device || r.Lane != b.Lane || r.Seq != b.Seq || r.Hash != b.Hash() {
 		return fmt.Errorf("receipt for %s/%s/%d is not for batch %s/%s/%d: %w",
 			r.Device, r.Lane, r.Seq, b.Device, b.Lane, b.Seq, ErrForged)
+	}
+	if !r.until.IsZero() && b.Sealed.After(r.until) {
+		return fmt.Errorf("receipt for batch %s/%d is signed with a key that was replaced before the batch was sealed: %w", b.Lane, b.Seq, ErrForged)
 	}
 	return nil
 }

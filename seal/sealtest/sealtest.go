@@ -19,6 +19,7 @@ type Archive struct {
 	Bytes    []byte // the key document
 	Private  hpke.PrivateKey
 	Receipts note.Signer
+	Chain    []seal.Link // every key document so far
 
 	keys map[seal.KeyID]*seal.DataKey
 }
@@ -32,24 +33,66 @@ func New(t testing.TB) *Archive {
 			t.Fatal(err)
 		}
 	}
-	private, recipient, err := seal.NewRecipient()
-	must(err)
-	const name = "archive.test/tidemark"
-	skey, vkey, err := note.GenerateKey(rand.Reader, name)
-	must(err)
 	_, logKey, err := note.GenerateKey(rand.Reader, name+"/log")
 	must(err)
-	doc := &seal.ArchiveDocument{V: 1, Archive: name, Recipients: []seal.RecipientKey{recipient}, ReceiptKey: vkey, LogKey: logKey, Created: time.Now().UTC()}
+	a := &Archive{keys: map[seal.KeyID]*seal.DataKey{}}
+	doc := a.renew(t, logKey)
 	data, key, err := doc.Marshal()
 	must(err)
-	a := &Archive{Bytes: data, keys: map[seal.KeyID]*seal.DataKey{}}
+	a.Bytes, a.Chain = data, []seal.Link{{Document: string(data)}}
 	a.Archive, err = seal.OpenArchiveDocument(data, key)
 	must(err)
-	a.Private, err = seal.ParsePrivateKey(private)
-	must(err)
-	a.Receipts, err = note.NewSigner(skey)
-	must(err)
 	return a
+}
+
+const name = "archive.test/tidemark"
+
+// renew makes new keys, and a document of them.
+func (a *Archive) renew(t testing.TB, logKey string) *seal.ArchiveDocument {
+	t.Helper()
+	private, recipient, err := seal.NewRecipient()
+	if err == nil {
+		a.Private, err = seal.ParsePrivateKey(private)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	skey, vkey, err := note.GenerateKey(rand.Reader, name)
+	if err == nil {
+		a.Receipts, err = note.NewSigner(skey)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &seal.ArchiveDocument{V: 1, Archive: name, Recipients: []seal.RecipientKey{recipient}, ReceiptKey: vkey, LogKey: logKey, Created: time.Now().UTC()}
+}
+
+// Rollover makes the archive's next document, with new keys, and returns the archive
+// that has it. Readers of the old one do not know it before they follow Chain.
+func (a *Archive) Rollover(t testing.TB) *Archive {
+	t.Helper()
+	next := &Archive{keys: a.keys}
+	doc := next.renew(t, a.Document.LogKey)
+	return a.Adopt(t, next, doc, a.Receipts)
+}
+
+// Adopt makes doc the archive's next document, of whose keys next holds the private
+// ones, with a note under the signer's key.
+func (a *Archive) Adopt(t testing.TB, next *Archive, doc *seal.ArchiveDocument, signer note.Signer) *Archive {
+	t.Helper()
+	data, key, err := doc.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.Archive, _ = seal.OpenArchiveDocument(data, key) // nil for a document that no reader takes
+	s := seal.Succession{Archive: doc.Archive, Old: a.Key, New: key, Made: time.Now()}
+	msg, err := s.Sign(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.Bytes = data
+	next.Chain = append(a.Chain[:len(a.Chain):len(a.Chain)], seal.Link{Document: string(data), Note: string(msg)})
+	return next
 }
 
 // Learn opens the header of a data key, which a batch or a restart carries.
