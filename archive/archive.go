@@ -3,7 +3,8 @@
 // answers with signed receipts. Everything is in one folder:
 //
 //	archive.json   the key document, whose hash is the ARCHIVEKEY
-//	keys/          the private keys: recipient, receipts, log (0600)
+//	succession.json  every key document so far, once there is a second
+//	keys/          the private keys: recipients, receipts, log (0600)
 //	batches/       what was delivered, and the receipts given; see package store
 //	log/           the transparency log, see package tlog
 //	state.db       devices and enrolment tokens, see package registry
@@ -27,7 +28,7 @@
 // Whoever holds keys/ can read everything and write another history; nothing here
 // protects an archive from its own administrator but the receipts that devices
 // were given and the log's checkpoints that others have seen. Without
-// keys/recipient.pem the archive is blind: it stores and receipts but can't read.
+// keys/recipient*.pem the archive is blind: it stores and receipts but can't read.
 //
 // # Concurrency
 //
@@ -219,6 +220,9 @@ func (a *Archive) Name() string { return a.keys.Archive.Name() }
 // Document returns the key document's exact bytes.
 func (a *Archive) Document() []byte { return a.keys.Document }
 
+// Succession returns every key document that the archive has had, the first first.
+func (a *Archive) Succession() []seal.Link { return a.keys.Chain }
+
 // Registry returns the devices and tokens.
 func (a *Archive) Registry() *registry.Registry { return a.registry }
 
@@ -332,10 +336,11 @@ func (f Folder) join(elem ...string) string {
 }
 
 // The parts of an archive's folder.
-func (f Folder) Document() string { return f.join("archive.json") }
-func (f Folder) Keys() string     { return f.join("keys") }
-func (f Folder) Batches() string  { return f.join("batches") }
-func (f Folder) Log() string      { return f.join("log") }
-func (f Folder) Registry() string { return f.join("state.db") }
-func (f Folder) Index() string    { return f.join("index.db") }
-func (f Folder) Lock() string     { return f.join("lock") }
+func (f Folder) Document() string   { return f.join("archive.json") }
+func (f Folder) Succession() string { return f.join("succession.json") }
+func (f Folder) Keys() string       { return f.join("keys") }
+func (f Folder) Batches() string    { return f.join("batches") }
+func (f Folder) Log() string        { return f.join("log") }
+func (f Folder) Registry() string   { return f.join("state.db") }
+func (f Folder) Index() string      { return f.join("index.db") }
+func (f Folder) Lock() string       { return f.join("lock") }

@@ -3,7 +3,6 @@ package archive
 import (
 	"context"
 	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -28,9 +27,10 @@ var ErrNotEmpty = errors.New("folder is not empty")
 const maxName = 100
 
 // Init makes an archive in a folder that is empty or not there, and returns its
-// ARCHIVEKEY. An empty name is replaced by one made at random. What an Init that
+// ARCHIVEKEY. An empty name is replaced by one made at random. Devices seal to the
+// other recipients too, whose private keys are kept elsewhere. What an Init that
 // was cut short leaves behind is not an archive, and removed when it fails.
-func Init(ctx context.Context, dir, name string, now time.Time) (key seal.ArchiveKey, err error) {
+func Init(ctx context.Context, dir, name string, now time.Time, others ...seal.RecipientKey) (key seal.ArchiveKey, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("make archive: %w", err)
@@ -65,15 +65,15 @@ func Init(ctx context.Context, dir, name string, now time.Time) (key seal.Archiv
 			os.Remove(dir)
 		}
 	}()
-	return build(ctx, Folder(dir), name, now)
+	return build(ctx, Folder(dir), name, now, others)
 }
 
-func build(ctx context.Context, f Folder, name string, now time.Time) (key seal.ArchiveKey, err error) {
+func build(ctx context.Context, f Folder, name string, now time.Time, others []seal.RecipientKey) (key seal.ArchiveKey, err error) {
 	private, recipient, err := seal.NewRecipient()
 	if err != nil {
 		return key, err
 	}
-	doc := seal.ArchiveDocument{V: 1, Archive: name, Recipients: []seal.RecipientKey{recipient}, Created: now.UTC().Truncate(time.Second)}
+	doc := seal.ArchiveDocument{V: 1, Archive: name, Recipients: append([]seal.RecipientKey{recipient}, others...), Created: now.UTC().Truncate(time.Second)}
 	receiptPrivate, receiptPublic, err := newSigner(name)
 	if err != nil {
 		return key, err
@@ -83,12 +83,19 @@ func build(ctx context.Context, f Folder, name string, now time.Time) (key seal.
 		return key, err
 	}
 	doc.ReceiptKey, doc.LogKey = receiptPublic, logPublic
+	data, key, err := doc.Marshal()
+	if err == nil {
+		_, err = seal.OpenArchiveDocument(data, key) // the other recipients come from outside
+	}
+	if err != nil {
+		return key, err
+	}
 
 	if err := durable.MkdirAll(f.Keys(), 0o700); err != nil {
 		return key, err
 	}
 	for file, data := range map[string][]byte{
-		recipientFile: pem.EncodeToMemory(&pem.Block{Type: recipientType, Bytes: private}),
+		recipientFile: recipientPEM(private),
 		receiptFile:   []byte(receiptPrivate + "\n"),
 		logFile:       []byte(logPrivate + "\n"),
 	} {
@@ -122,10 +129,6 @@ func build(ctx context.Context, f Folder, name string, now time.Time) (key seal.
 	}
 	// The document last: a folder without one is not an archive. All it speaks of
 	// is on the disk by then.
-	data, key, err := doc.Marshal()
-	if err != nil {
-		return key, err
-	}
 	return key, durable.WriteFile(f.Document(), data, 0o644)
 }
 

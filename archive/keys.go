@@ -4,25 +4,28 @@ import (
 	"bytes"
 	"crypto/hpke"
 	"crypto/rand"
-	"crypto/sha256"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"tidemark/seal"
+	"tidemark/seal/protocol"
 )
 
 // ErrNoArchive reports a folder that holds no archive, or not all of one.
 var ErrNoArchive = errors.New("not an archive")
 
 const (
-	recipientFile = "recipient.pem"
-	receiptFile   = "receipt.key"
+	recipientFile = "recipient.pem" // later ones are recipient-<id>.pem
+	receiptFile   = "receipt.key"   // later ones are receipt-<hash of the verifier key>.key
 	logFile       = "log.key"
 	recipientType = "TIDEMARK RECIPIENT PRIVATE KEY"
 )
@@ -32,7 +35,8 @@ const (
 type Keys struct {
 	Document   []byte // exact bytes
 	Archive    *seal.Archive
-	Recipients []hpke.PrivateKey // none: the archive is blind
+	Chain      []seal.Link       // every document that the archive has had, the last of them the one in force
+	Recipients []hpke.PrivateKey // of any of the documents; none: the archive is blind
 	Receipts   note.Signer       // nil when its file is not there
 	Log        note.Signer       // nil when its file is not there
 	LogKey     note.Verifier
@@ -41,10 +45,33 @@ type Keys struct {
 // String keeps the keys out of what is printed.
 func (k *Keys) String() string { return "keys of archive " + k.Archive.Name() }
 
-// LoadKeys reads the document and the private keys, and checks that they belong
-// together. The document's hash is what it is: whether it is the pinned one, its
+// LoadKeys reads the documents and the private keys, and checks that they belong
+// together. The first document's hash is what it is: whether it is the pinned one, its
 // reader must know.
 func (f Folder) LoadKeys() (*Keys, error) {
+	k := &Keys{}
+	var err error
+	if k.Chain, err = f.chain(); err != nil {
+		return nil, err
+	}
+	if k.Archive, err = seal.OpenSuccession(k.Chain, k.Chain[0].Key(), time.Time{}); err != nil {
+		return nil, fmt.Errorf("read archive: %w", err)
+	}
+	k.Document = []byte(k.Chain[len(k.Chain)-1].Document)
+	if k.LogKey, err = note.NewVerifier(k.Archive.Document.LogKey); err != nil {
+		return nil, fmt.Errorf("read archive: log key: %w", err)
+	}
+	if k.Receipts, err = f.loadReceiptKey(k.Archive.ReceiptVerifier()); err != nil {
+		return nil, err
+	}
+	if k.Log, err = f.loadSigner(logFile, k.LogKey); err != nil {
+		return nil, err
+	}
+	return k, k.loadRecipients(f)
+}
+
+// chain reads the documents that the archive has had.
+func (f Folder) chain() ([]seal.Link, error) {
 	doc, err := os.ReadFile(f.Document())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("read archive %s: %w", string(f), ErrNoArchive)
@@ -52,49 +79,79 @@ func (f Folder) LoadKeys() (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read archive: %w", err)
 	}
-	k := &Keys{Document: doc}
-	if k.Archive, err = seal.OpenArchiveDocument(doc, sha256.Sum256(doc)); err != nil {
+	data, err := os.ReadFile(f.Succession())
+	if errors.Is(err, os.ErrNotExist) {
+		return []seal.Link{{Document: string(doc)}}, nil
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read archive: %w", err)
 	}
-	if k.LogKey, err = note.NewVerifier(k.Archive.Document.LogKey); err != nil {
-		return nil, fmt.Errorf("read archive: log key: %w", err)
+	var form protocol.Succession
+	if err := json.Unmarshal(data, &form); err != nil {
+		return nil, fmt.Errorf("read archive: %s: %w", filepath.Base(f.Succession()), seal.ErrMalformed)
 	}
-	if k.Receipts, err = f.loadSigner(receiptFile, k.Archive.ReceiptVerifier()); err != nil {
-		return nil, err
+	if !slices.ContainsFunc(form.Succession, func(l seal.Link) bool { return l.Document == string(doc) }) {
+		return nil, fmt.Errorf("read archive: %s is of another archive than %s: %w", filepath.Base(f.Succession()), filepath.Base(f.Document()), ErrNoArchive)
 	}
-	if k.Log, err = f.loadSigner(logFile, k.LogKey); err != nil {
-		return nil, err
+	return form.Succession, nil
+}
+
+// loadRecipients reads the recipients' private keys that are in the folder. A file that
+// is of no document is of an attempt to change the keys that came to nothing; but the
+// first is not.
+func (k *Keys) loadRecipients(f Folder) error {
+	names, err := filepath.Glob(filepath.Join(f.Keys(), strings.TrimSuffix(recipientFile, ".pem")+"*.pem"))
+	if err != nil {
+		return fmt.Errorf("read recipient key: %w", err)
 	}
-	data, err := os.ReadFile(filepath.Join(f.Keys(), recipientFile))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("read recipient key: %w", err)
-	}
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != recipientType {
-			continue
-		}
-		private, err := seal.ParsePrivateKey(block.Bytes)
+	var public [][]byte
+	for _, l := range k.Chain {
+		a, err := seal.OpenArchiveDocument([]byte(l.Document), l.Key())
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("read archive: %w", err)
 		}
-		if !k.isRecipient(private) {
-			return nil, fmt.Errorf("read recipient key: %s is not of this archive: %w", recipientFile, ErrNoArchive)
-		}
-		k.Recipients = append(k.Recipients, private)
-	}
-	return k, nil
-}
-
-func (k *Keys) isRecipient(private hpke.PrivateKey) bool {
-	for _, r := range k.Archive.Document.Recipients {
-		if bytes.Equal(r.PublicKey, private.PublicKey().Bytes()) {
-			return true
+		for _, r := range a.Document.Recipients {
+			public = append(public, r.PublicKey)
 		}
 	}
-	return false
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("read recipient key: %w", err)
+		}
+		for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+			if block.Type != recipientType {
+				continue
+			}
+			private, err := seal.ParsePrivateKey(block.Bytes)
+			if err != nil {
+				return err
+			}
+			ours := slices.ContainsFunc(public, func(p []byte) bool { return bytes.Equal(p, private.PublicKey().Bytes()) })
+			switch {
+			case ours:
+				k.Recipients = append(k.Recipients, private)
+			case filepath.Base(name) == recipientFile:
+				return fmt.Errorf("read recipient key: %s is not of this archive: %w", recipientFile, ErrNoArchive)
+			}
+		}
+	}
+	return nil
 }
 
-// loadSigner reads a signed note's private key and tries it against its verifier.
+// loadReceiptKey reads the private key of the receipt key in force.
+func (f Folder) loadReceiptKey(v note.Verifier) (note.Signer, error) {
+	s, err := f.loadSigner(laterReceiptFile(v), v)
+	if s != nil || err != nil {
+		return s, err
+	}
+	return f.loadSigner(receiptFile, v)
+}
+
+func laterReceiptFile(v note.Verifier) string { return fmt.Sprintf("receipt-%08x.key", v.KeyHash()) }
+
+// loadSigner reads a signed note's private key and tries it against its verifier; nil
+// when its file is not there.
 func (f Folder) loadSigner(name string, v note.Verifier) (note.Signer, error) {
 	data, err := os.ReadFile(filepath.Join(f.Keys(), name))
 	if errors.Is(err, os.ErrNotExist) {

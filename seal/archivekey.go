@@ -124,6 +124,9 @@ func OpenArchiveDocument(data []byte, pinned ArchiveKey) (*Archive, error) {
 		if err != nil {
 			return nil, fmt.Errorf("recipient %s: %w: %w", r.ID, ErrMalformed, err)
 		}
+		if id := recipientID(r.PublicKey); r.ID != fmt.Sprintf("%x", id) {
+			return nil, fmt.Errorf("recipient %q is not named by its key: %w", r.ID, ErrMalformed)
+		}
 		a.recipients = append(a.recipients, pub)
 	}
 	v, err := note.NewVerifier(a.Document.ReceiptKey)

@@ -232,6 +232,7 @@ func makeExchanges(t *testing.T) {
 		{about: "No such method.", head: "DELETE " + protocol.PathArchive + "\n"},
 		{about: "Another type of body.", head: strings.Replace(stolen.head, protocol.TypeBatches, "text/html", 1)},
 		{about: "Whether the archive answers at all.", head: "GET " + server.PathHealth + "\n"},
+		{about: "Every key document that the archive has had, oldest first: so far the first.", head: "GET " + protocol.PathSuccession + "\n"},
 	}
 	for i := range all {
 		all[i].response = s.send(&all[i])
@@ -346,7 +347,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 	for name, v := range map[string]any{
 		"Enrollment": protocol.Enrollment{}, "Enrolled": protocol.Enrolled{}, "Head": protocol.Head{},
-		"Receipts": protocol.Receipts{}, "Problem": protocol.Problem{},
+		"Receipts": protocol.Receipts{}, "Problem": protocol.Problem{}, "Succession": protocol.Succession{},
 	} {
 		fields := map[string]bool{}
 		for i := range reflect.TypeOf(v).NumField() {

@@ -58,6 +58,7 @@ var routes = []struct {
 	handle       func(*Server, http.ResponseWriter, *http.Request) error
 }{
 	{http.MethodGet, protocol.PathArchive, (*Server).document},
+	{http.MethodGet, protocol.PathSuccession, (*Server).succession},
 	{http.MethodPost, protocol.PathEnroll, (*Server).enroll},
 	{http.MethodGet, protocol.PathHead, (*Server).head},
 	{http.MethodPost, protocol.PathBatches, (*Server).append},
@@ -152,6 +153,10 @@ func (s *Server) document(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", protocol.TypeJSON)
 	w.Write(s.archive.Document())
 	return nil
+}
+
+func (s *Server) succession(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, protocol.Succession{Succession: s.archive.Succession()})
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {

@@ -9,6 +9,8 @@
 //	tidemark-archive media --dir DIR --list            what contents there are; --sha256 X writes one
 //	tidemark-archive devices --dir DIR                 devices and their state
 //	tidemark-archive revoke --dir DIR DEVICE           ends a device's right to deliver
+//	tidemark-archive rollover --dir DIR                replaces the keys; prints the new ARCHIVEKEY
+//	tidemark-archive recipient new|add|remove|list     further keys that can open what is sealed
 //	tidemark-archive verify --dir DIR                  re-checks everything
 //	tidemark-archive completeness --dir DIR            counts of devices against what arrived
 //	tidemark-archive version
@@ -91,6 +93,8 @@ func hintOf(err error) string {
 		return "give init a folder of its own; an archive is never made over something else"
 	case errors.Is(err, archive.ErrHeld):
 		return "another tidemark-archive is serving this folder; stop it first"
+	case errors.Is(err, archive.ErrUnchanged):
+		return "see tidemark-archive recipient list"
 	case errors.Is(err, archive.ErrPartly):
 		return "its other pieces may still be on their way; try again later"
 	case errors.Is(err, archive.ErrBlind):
@@ -124,7 +128,7 @@ func root() *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	cmd.AddCommand(initCommand(), serveCommand(), tokenCommand(), recordsCommand(), mediaCommand(), devicesCommand(),
-		revokeCommand(), verifyCommand(), completenessCommand(), versionCommand())
+		revokeCommand(), rolloverCommand(), recipientCommand(), verifyCommand(), completenessCommand(), versionCommand())
 	return cmd
 }
 

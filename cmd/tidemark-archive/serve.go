@@ -14,12 +14,14 @@ import (
 	"tidemark/archive"
 	"tidemark/archive/registry"
 	"tidemark/archive/server"
+	"tidemark/seal"
 )
 
 func initCommand() *cobra.Command {
 	var name string
+	var others []string
 	cmd := &cobra.Command{
-		Use:   "init --dir DIR [--name NAME]",
+		Use:   "init --dir DIR [--name NAME] [--recipient FILE]",
 		Short: "Make an empty archive and its keys; print the ARCHIVEKEY",
 		Long:  "Makes an archive in an empty folder and prints the ARCHIVEKEY, the string that every\nagent is given with the archive's address.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -27,7 +29,15 @@ func initCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			key, err := archive.Init(cmd.Context(), string(f), name, time.Now())
+			var recipients []seal.RecipientKey
+			for _, file := range others {
+				r, err := readRecipient(file)
+				if err != nil {
+					return err
+				}
+				recipients = append(recipients, r)
+			}
+			key, err := archive.Init(cmd.Context(), string(f), name, time.Now(), recipients...)
 			if err != nil {
 				return err
 			}
@@ -38,6 +48,7 @@ func initCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the archive's name in receipts; default one made at random")
+	cmd.Flags().StringArrayVar(&others, "recipient", nil, "a further recipient: `FILE` with what recipient new printed; may be repeated")
 	return withDir(cmd)
 }
 

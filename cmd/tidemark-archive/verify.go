@@ -24,7 +24,7 @@ func verifyCommand() *cobra.Command {
 		Short: "Re-check every batch, chain, signature, receipt, log entry and record",
 		Long: "Re-checks everything that is stored, and exits 1 when anything is missing, altered or\n" +
 			"out of order: one line for each fault. Works while serve runs. Compare the ARCHIVEKEY that\n" +
-			"it prints with the one that agents were given. It checks what was delivered; whether devices\n" +
+			"it prints, or one that it follows, with the one that agents were given. It checks what was delivered; whether devices\n" +
 			"captured and delivered everything is for tidemark-archive completeness to say.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := folder(cmd)
@@ -74,6 +74,9 @@ func outcome(faults int) string {
 // asides says what is no fault and worth knowing.
 func asides(r *audit.Report) string {
 	out := ""
+	for _, key := range r.Before {
+		out += "; it follows " + key
+	}
 	for _, h := range r.Holes {
 		out += fmt.Sprintf("; %s/%s goes on behind %d batches that the device lost (%s, %s)",
 			h.Device, h.Lane, h.To-h.From+1, h.Reason, h.Made.UTC().Format(time.DateOnly))

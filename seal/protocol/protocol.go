@@ -23,10 +23,11 @@ import (
 
 // Paths. A lane's paths have its name in place of {lane}.
 const (
-	PathArchive = "/v1/archive"              // GET: the archive key document, exact bytes, no token
-	PathEnroll  = "/v1/enroll"               // POST: Enrollment -> Enrolled, bearer enrolment token
-	PathHead    = "/v1/lanes/{lane}/head"    // GET: Head
-	PathBatches = "/v1/lanes/{lane}/batches" // POST: batches, one after the other -> Receipts
+	PathArchive    = "/v1/archive"              // GET: the archive key document, exact bytes, no token
+	PathSuccession = "/v1/archive/succession"   // GET: Succession, no token
+	PathEnroll     = "/v1/enroll"               // POST: Enrollment -> Enrolled, bearer enrolment token
+	PathHead       = "/v1/lanes/{lane}/head"    // GET: Head
+	PathBatches    = "/v1/lanes/{lane}/batches" // POST: batches, one after the other -> Receipts
 )
 
 // Media types.
@@ -38,6 +39,12 @@ const (
 
 // MaxRequest is the largest body of PathBatches that an archive must accept.
 const MaxRequest = 32 << 20
+
+// Succession is every key document that the archive has had, oldest first; the last is
+// the one that PathArchive gives.
+type Succession struct {
+	Succession []seal.Link `json:"succession"`
+}
 
 // Enrollment is what a device says of itself when it enrols. Proof shows that it
 // holds the key: an Ed25519 signature over "tidemark enrol v1\n", the archive's
