@@ -19,7 +19,7 @@ func changedWorld() *world {
 	imported := picture
 	imported.Op, imported.File, imported.LocalID = Migrate, "message/message_9.db", "40"
 	deleted := change(Delete, "1", false, "one")
-	second := change(Insert, "2", false, "two again")
+	second := change(Insert, "2", false, "two anew")
 	second.ServerID, second.SortSeq, second.CreateTime = "992", "1795424099000", epoch.Unix()+60
 	w := &world{changes: []Change{
 		change(Insert, "1", false, "one"), change(Insert, "2", false, "two"), picture, change(Status, "2", false, "two"), deleted,
@@ -61,6 +61,12 @@ func TestCompareChanges(t *testing.T) {
 	drop := func(i int) func(*world) {
 		return func(w *world) { w.records = append(w.records[:i:i], w.records[i+1:]...) }
 	}
+	count := func(days string) func(*world) {
+		return func(w *world) {
+			w.records = append(w.records, map[string]any{"v": 1, "kind": "event", "id": "e_2", "event": "counts", "conversation": map[string]any{"id": room},
+				"detail": map[string]any{"file": file, "database": "x", "days": days}})
+		}
+	}
 	picture := func(w *world) Change { return w.changes[2] }
 	for _, tc := range []struct {
 		name string
@@ -95,6 +101,14 @@ func TestCompareChanges(t *testing.T) {
 		{"imported message told again", func(w *world) {
 			w.records = append(w.records, with(capture(w.changes[9]), "id", "m_40", "type", "image"))
 		}, CompareOptions{}, "doubled//40"},
+		{"imported message told again as the same", func(w *world) {
+			w.records = append(w.records, with(capture(w.changes[9]), "id", "m_3", "type", "image"))
+		}, CompareOptions{}, ""},
+		{"right counts", count("2026-11-23 seen 2 sealed 2; 2026-11-24 seen unknown sealed 0"), CompareOptions{}, ""},
+		{"more sealed than there was", count("2026-11-23 seen 2 sealed 9"), CompareOptions{}, "invented/counts.sealed/"},
+		{"more seen than there was", count("2026-11-23 seen 9 sealed 2"), CompareOptions{}, "invented/counts.seen/"},
+		{"seen and not sealed", count("2026-11-23 seen 3 sealed 1 skipped 1"), CompareOptions{}, "missing/counts.sealed/"},
+		{"counts in another form", count("yesterday"), CompareOptions{}, "different/counts.days/"},
 		{"imported message captured there only", func(w *world) {
 			w.records[3] = with(w.records[3], "local_id", "40", "source", map[string]any{"file": "message/message_9.db", "table": "Msg_0y"})
 		}, CompareOptions{}, ""},
@@ -127,7 +141,7 @@ func TestCompareChanges(t *testing.T) {
 			if s := strings.Join(got, " "); s != tc.want {
 				t.Errorf("faults: got %q, want %q", s, tc.want)
 			}
-			if js, _ := json.Marshal(rep); strings.Contains(string(js), "again") || strings.Contains(string(js), "old") {
+			if js, _ := json.Marshal(rep); strings.Contains(string(js), "anew") || strings.Contains(string(js), "old") {
 				t.Error("the report has content")
 			}
 		})

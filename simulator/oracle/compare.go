@@ -60,8 +60,10 @@ type comparison struct {
 	byID     map[string]*truth
 	people   people
 	gaps     gaps
-	drifts   int // in what the client was a newer one
-	noticed  int // events that say so
+	counts   counts
+	again    map[string]bool // files in which the same messages may stand anew
+	drifts   int             // in what the client was a newer one
+	noticed  int             // events that say so
 	rep      Report
 	delays   []time.Duration
 }
@@ -70,7 +72,8 @@ type comparison struct {
 // them could not be read; faults of the records are in the report.
 func Compare(oracle, records io.Reader, o CompareOptions) (*Report, error) {
 	c := &comparison{CompareOptions: o, truths: map[key][]*truth{}, byPlace: map[place][]*truth{}, byServer: map[[2]string]*truth{},
-		byID: map[string]*truth{}, people: newPeople()}
+		byID: map[string]*truth{}, people: newPeople(),
+		counts: counts{inserted: map[countedDay]int64{}}, again: map[string]bool{}}
 	if err := c.readOracle(oracle); err != nil {
 		return nil, err
 	}
@@ -90,6 +93,7 @@ func Compare(oracle, records io.Reader, o CompareOptions) (*Report, error) {
 			c.people.record(r)
 		case "event":
 			c.gaps.record(r)
+			c.counts.record(r)
 			if r.Event == "unfamiliar_client" {
 				c.noticed++
 			}
@@ -116,6 +120,7 @@ func Compare(oracle, records io.Reader, o CompareOptions) (*Report, error) {
 	c.wholes()
 	c.judgeGaps()
 	c.judgePeople()
+	c.judgeCounts()
 	if c.drifts > 0 && c.noticed == 0 {
 		c.fault(Fault{Kind: DriftMissing}, nil)
 	}
@@ -173,6 +178,8 @@ func (c *comparison) happened(ch Committed) error {
 			return fmt.Errorf("change %d imports a message that was not there", ch.N)
 		}
 		c.truths[k] = append(c.truths[k], first) // the same message at another place
+		c.again[ch.File] = true
+		c.counts.insert(&ch.Change)
 		return nil
 	case Clear:
 		for _, t := range c.byPlace[ch.place()] {
@@ -191,6 +198,7 @@ func (c *comparison) happened(ch Committed) error {
 		c.drifts++
 		return nil
 	case Recreate:
+		c.again[ch.File] = true
 		return nil
 	}
 	if t == nil {
@@ -258,6 +266,7 @@ func (c *comparison) insert(k key, t *truth) {
 		t.Text = ""
 	}
 	c.truths[k] = append(c.truths[k], t)
+	c.counts.insert(&t.Change)
 	p := place{k.conversation, k.file, k.table}
 	c.byPlace[p] = append(c.byPlace[p], t)
 	if t.ServerID != "0" {
@@ -306,7 +315,11 @@ func (c *comparison) message(r *record) {
 		return
 	}
 	if t.found != nil {
-		c.fault(k.fault(Doubled, ""), r)
+		if t.found.ID == r.ID && c.again[k.file] {
+			c.rep.Again++ // the same record, of a row that stands anew
+		} else {
+			c.fault(k.fault(Doubled, ""), r)
+		}
 		return
 	}
 	t.found = r

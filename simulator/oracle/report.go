@@ -46,6 +46,7 @@ type Report struct {
 	Records    int            `json:"message_records"` // of these messages
 	Revisions  int            `json:"revision_records"`
 	LateNotice int            `json:"late_notices"` // recalled before they could be captured, as allowed
+	Again      int            `json:"again"`        // records with the same id, of imported rows and files made anew
 	LateGone   int            `json:"late_gone"`    // deleted before they could be captured, as allowed
 	Deletions  int            `json:"deletions"`    // messages that went away
 	Vanished   int            `json:"vanished"`     // ranges of rows that nobody could read
