@@ -73,9 +73,18 @@ var errGone = errors.New("the file is not open")
 // file that has been removed would succeed and keep nothing.
 func (s *Spool) present() error {
 	now, err := os.Stat(s.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(now, s.file):
-		return damaged("the file has been removed or replaced")
+	if err == nil && !os.SameFile(now, s.file) {
+		return damaged("the file has been replaced")
+	}
+	return s.ifRemoved(err)
+}
+
+// ifRemoved tells a file that was removed from a disk that is away with its folder.
+func (s *Spool) ifRemoved(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, dir := os.Stat(filepath.Dir(s.path)); dir == nil {
+			return damaged("the file has been removed")
+		}
 	}
 	return err
 }
@@ -170,13 +179,7 @@ func (s *Spool) ready() error {
 	if err := s.shut(); err != nil {
 		s.opts.Logger.Debug("spool's file could not be closed", "err", err)
 	}
-	err := s.open()
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, dir := os.Stat(filepath.Dir(s.path)); dir == nil {
-			err = damaged("the file has been removed")
-		}
-	}
-	if err != nil {
+	if err := s.ifRemoved(s.open()); err != nil {
 		return s.failed(err)
 	}
 	s.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -14,11 +15,10 @@ import (
 // survey is what a file holds, as the careful reader found it: everything but the
 // batches.
 type survey struct {
-	version  uint32
-	pages    *pages
-	values   map[string]map[string][]byte // by bucket, without sums
-	lanes    map[seal.Lane]*laneSurvey
-	fileSize int64
+	version uint32
+	pages   *pages
+	values  map[string]map[string][]byte // by bucket, without sums
+	lanes   map[seal.Lane]*laneSurvey
 }
 
 // laneSurvey is what a lane's bucket holds.
@@ -46,11 +46,16 @@ func check(path string) (*survey, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &os.PathError{Op: "open", Path: path, Err: errors.New("not a file")}
 	}
-	p, err := openPages(f, info.Size())
+	return surveyed(f, info.Size())
+}
+
+// surveyed is check of an open file.
+func surveyed(r io.ReaderAt, size int64) (*survey, error) {
+	p, err := openPages(r, size)
 	if err != nil {
 		return nil, err
 	}
-	s := &survey{pages: p, values: map[string]map[string][]byte{}, lanes: map[seal.Lane]*laneSurvey{}, fileSize: info.Size()}
+	s := &survey{pages: p, values: map[string]map[string][]byte{}, lanes: map[seal.Lane]*laneSurvey{}}
 	return s, s.read()
 }
 

@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
+	"sync/atomic"
 	"testing"
 )
 
@@ -87,3 +89,37 @@ func reopen(t testing.TB, path string) *os.File {
 
 // Sum is what stands behind a value, or beside the version.
 func Sum(key string, value []byte) []byte { return withSum([]byte(key), value)[len(value):] }
+
+// Survey is check of bytes: how many batches they hold, and how many bytes it read.
+func Survey(b []byte) (batches int64, read int64, err error) {
+	s, err := surveyed(bytes.NewReader(b), int64(len(b)))
+	if s == nil {
+		return 0, 0, err
+	}
+	for _, l := range s.lanes {
+		batches += l.counts.batches
+	}
+	return batches, s.pages.read, err
+}
+
+// Scan is how many batches a scan of bytes finds.
+func Scan(b []byte, o Options) (int, error) {
+	f, err := scan(bytes.NewReader(b), int64(len(b)), &o)
+	if err != nil {
+		return 0, err
+	}
+	return len(f.seen), nil
+}
+
+var opened atomic.Pointer[os.File] // the file that bbolt opened last
+
+func init() {
+	openBolt = func(name string, flag int, perm os.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(name, flag, perm)
+		opened.Store(f)
+		return f, err
+	}
+}
+
+// Break makes the file that was opened last fail: every use of it is an I/O error.
+func Break() { opened.Load().Close() }

@@ -129,11 +129,14 @@ func restartKey(id seal.Lane, first uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{byte(id)}, first)
 }
 
+// openBolt opens the file for bbolt; tests break what it returns.
+var openBolt = os.OpenFile
+
 // openFile opens a file that the caller knows to be sound. Free pages are found by
 // walking it unless the last transaction listed them; see listFree.
 func openFile(path string) (*bbolt.DB, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout: 200 * time.Millisecond, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true,
+		Timeout: 200 * time.Millisecond, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true, OpenFile: openBolt,
 	})
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(path), ErrLocked)

@@ -201,12 +201,15 @@ func (p *pages) descend(page uint64, depth int, low, high []byte, visit func(ele
 		if count == 0 {
 			return damaged("page %d: a branch without children", page)
 		}
-		keys := make([][]byte, count)
+		keys, total := make([][]byte, count), pageHeader+count*elementLen
 		for i := range count {
 			at := pageHeader + i*elementLen
 			key, size := at+int64(binary.LittleEndian.Uint32(head[at:])), int64(binary.LittleEndian.Uint32(head[at+4:]))
 			if key < pageHeader+count*elementLen || size == 0 || size > maxKeyLen || key+size > run {
 				return damaged("page %d: a branch points outside itself", page)
+			}
+			if total += size; total > run {
+				return damaged("page %d: keys overlap", page)
 			}
 			keys[i] = make([]byte, size)
 			if err := p.at(keys[i], start+key); err != nil {
@@ -257,6 +260,9 @@ func (p *pages) page(page uint64) (head []byte, run int64, err error) {
 	}
 	run = int64(over+1) * p.pageSize
 	need := int64(pageHeader) + int64(binary.LittleEndian.Uint16(head[10:]))*elementLen
+	if binary.LittleEndian.Uint16(head[8:]) == freelistPage { // has numbers, not elements
+		need = 0
+	}
 	if need > run {
 		return nil, 0, damaged("page %d has more elements than bytes", page)
 	}
@@ -272,6 +278,7 @@ func (p *pages) page(page uint64) (head []byte, run int64, err error) {
 // leaf visits the entries of a leaf that begins at start and is run bytes long. An
 // inline bucket's page is one inside a value.
 func (p *pages) leaf(start, run, count int64, head []byte, visit func(element) error) error {
+	total := pageHeader + count*elementLen
 	for i := range count {
 		at := pageHeader + i*elementLen
 		e := head[at:]
@@ -279,6 +286,9 @@ func (p *pages) leaf(start, run, count int64, head []byte, visit func(element) e
 		ksize, vsize := int64(binary.LittleEndian.Uint32(e[8:])), int64(binary.LittleEndian.Uint32(e[12:]))
 		if key < pageHeader+count*elementLen || ksize == 0 || ksize > maxKeyLen || key+ksize+vsize > run {
 			return damaged("byte %d: an entry points outside its page", start+at)
+		}
+		if total += ksize + vsize; total > run { // also bounds what is read of a forged file
+			return damaged("byte %d: entries overlap", start+at)
 		}
 		out := element{bucket: binary.LittleEndian.Uint32(e)&bucketFlag != 0, offset: start + key + ksize, size: vsize}
 		if key+ksize <= int64(len(head)) {
