@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"tidemark/agent/config"
 	"tidemark/collector"
 	"tidemark/record"
 	"tidemark/seal"
@@ -198,3 +200,14 @@ func (s *Status) judgeSpool() {
 }
 
 const diskRemedy = "look at the disk and the permissions of the state folder; capture goes on by itself when it can be written"
+
+// SpoolAt is where the spool is, and what it takes to verify and salvage it, which is
+// nothing before this device is enrolled.
+func SpoolAt(c *config.Config) (path string, o spool.Options, err error) {
+	path = filepath.Join(c.StateDir, spoolFile)
+	e, err := readEnrolment(c)
+	if err != nil {
+		return path, o, err
+	}
+	return path, spool.Options{Identity: e.identity, Archive: e.archive}, nil
+}

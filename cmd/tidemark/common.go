@@ -94,6 +94,10 @@ func hintFor(err error) string {
 		return "tidemark --help lists the commands, tidemark COMMAND --help their flags"
 	case errors.Is(err, spool.ErrLocked), errors.Is(err, agent.ErrRunning):
 		return "an agent is running with this state folder; stop it first (tidemark service stop), or ask it: tidemark status"
+	case errors.Is(err, spool.ErrNewer):
+		return "update Tidemark; the file is left as it is"
+	case errors.Is(err, spool.ErrDisk) && !errors.Is(err, fs.ErrPermission):
+		return "look at the disk and the permissions of the state folder; nothing is lost"
 	case errors.Is(err, agent.ErrNotEnrolled):
 		return "enrol this device: tidemark enroll --url URL --key ARCHIVEKEY --token-file FILE"
 	case errors.Is(err, agent.ErrEnrolledElsewhere):
