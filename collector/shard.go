@@ -301,15 +301,19 @@ func (s *shard) readNames(v *sqlcipher.View, pages map[uint32]struct{}, known bo
 	return nil
 }
 
-// resolve looks for the usernames of tables that nobody met so far could name: the
-// list of conversations may.
+// resolve looks for the usernames of tables that nobody met so far could name: somebody
+// who was met since the pass began, or the list of conversations, may.
 func (s *shard) resolve(ctx context.Context, all []work) error {
 	if s.a.schema.PerRow {
 		return nil
 	}
 	for _, w := range all {
 		if _, ok := s.a.hashes[w.Key]; !ok {
-			if err := s.a.readSessions(ctx); err != nil {
+			err := s.a.readPeople(ctx)
+			if err == nil {
+				err = s.a.readSessions(ctx)
+			}
+			if err != nil {
 				return committed{err}
 			}
 			return nil
