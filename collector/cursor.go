@@ -58,38 +58,49 @@ type digest [8]byte
 
 // windowRow is a captured row that may still change.
 type windowRow struct {
-	digest  digest
-	record  string // id of its message record
-	created int64  // seconds, the client's clock
-	server  bool   // has a server id
-	system  bool   // is a notice
-	pages   []uint32
+	digest   digest
+	record   string // id of its message record
+	seen     int64  // seconds: when it was sent or, if later, captured live; its age counts from here
+	serverID int64  // 0: none, or not known
+	talker   int64  // the conversation, by the database's own names, where rows have one each
+	flags    byte
+	pages    []uint32
 }
 
-// encode: version 1, key check (4), digest (8), created (8), flags, record id.
+// The flags of a windowRow.
+const (
+	rowServer       = 1 << iota // has a server id
+	rowSystem                   // is a notice
+	rowTransferring             // is a file that the client had not finished
+)
+
+func (w *windowRow) is(flag byte) bool { return w.flags&flag != 0 }
+
+// encode: version 2, key check (4), digest (8), seen (8), flags, server id (8), talker
+// (8), record id.
 func (w *windowRow) encode(check [4]byte) []byte {
-	b := append([]byte{1}, check[:]...)
+	b := append([]byte{2}, check[:]...)
 	b = append(b, w.digest[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(w.created))
-	var flags byte
-	if w.server {
-		flags |= 1
-	}
-	if w.system {
-		flags |= 2
-	}
-	return append(append(b, flags), w.record...)
+	b = binary.BigEndian.AppendUint64(b, uint64(w.seen))
+	b = append(b, w.flags)
+	b = binary.BigEndian.AppendUint64(b, uint64(w.serverID))
+	b = binary.BigEndian.AppendUint64(b, uint64(w.talker))
+	return append(b, w.record...)
 }
 
 // decodeWindowRow reads a row; ours is false when it was made with another device
-// secret, so that its digest can be compared with nothing.
+// secret, so that its digest can be compared with nothing. Version 1 had no server id
+// and no talker, and digested other things: its digest counts for nothing either.
 func decodeWindowRow(b []byte, check [4]byte) (w *windowRow, ours bool, err error) {
-	if len(b) < 23 || b[0] != 1 {
+	if len(b) >= 22 && b[0] == 1 {
+		return nil, false, nil
+	}
+	if len(b) < 38 || b[0] != 2 {
 		return nil, false, fmt.Errorf("window row of %d bytes", len(b))
 	}
 	w = &windowRow{
-		digest: digest(b[5:13]), created: int64(binary.BigEndian.Uint64(b[13:])),
-		server: b[21]&1 != 0, system: b[21]&2 != 0, record: string(b[22:]),
+		digest: digest(b[5:13]), seen: int64(binary.BigEndian.Uint64(b[13:])), flags: b[21],
+		serverID: int64(binary.BigEndian.Uint64(b[22:])), talker: int64(binary.BigEndian.Uint64(b[30:])), record: string(b[38:]),
 	}
 	return w, [4]byte(b[1:5]) == check, nil
 }

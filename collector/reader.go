@@ -35,13 +35,15 @@ type tableChange struct {
 	table   *table
 	cursor  int64
 	rows    map[int64]*windowRow
-	expired []int64
-	swept   time.Time // when expired was made
-	whole   bool      // every captured row that is young enough was looked at, and its pages noted
+	expired []int64   // ids that leave the window
+	gone    []int64   // captured rows that are not there any more
+	missing []idRange // ids beyond the cursor that no row has
 	scanned int64     // rows looked at
 	tallies map[tallyKey]*tally
 	buckets map[bucketKey]bucket // what tallies make of the table's months
 	first   int64                // id of the first of them
+	swept   time.Time            // when expired was made
+	whole   bool                 // every captured row that is young enough was looked at, and its pages noted
 }
 
 // reader reads tables of one snapshot into a batch. It belongs to one goroutine.
@@ -103,17 +105,21 @@ func (r *reader) table(v *sqlcipher.View, w work, limit int64) error {
 	}
 	// Attached first: when a page turns out damaged, what came before it counts.
 	r.b.tables = append(r.b.tables, change)
+	return errors.Join(r.rows(v, w, change, rows, ranges, limit), r.s.settleTallies(change))
+}
+
+// rows reads the rows of the ranges, and what became of captured ones.
+func (r *reader) rows(v *sqlcipher.View, w work, change *tableChange, rows *wechat.Rows, ranges []idRange, limit int64) error {
 	if w.passed {
-		err := r.pass(v, w, change, limit)
-		return errors.Join(err, r.s.settleTallies(change))
+		return r.pass(v, w, change, limit)
 	}
-	for _, span := range ranges {
-		if err := r.span(v, w.table, change, rows, span, limit); err != nil {
-			return errors.Join(err, r.s.settleTallies(change))
+	for _, ids := range ranges {
+		if err := r.span(v, w, change, rows, ids, limit); err != nil {
+			return err
 		}
 	}
 	change.expire(r.b.at)
-	return r.s.settleTallies(change)
+	return r.deletions(v, change)
 }
 
 // pass counts the rows of a conversation that is out of scope and reads nothing else
@@ -150,14 +156,15 @@ func addMeeting(met map[meeting]struct{}, m meeting) map[meeting]struct{} {
 	return met
 }
 
-// span reads the rows of one range of ids.
-func (r *reader) span(v *sqlcipher.View, t *table, change *tableChange, rows *wechat.Rows, span idRange, limit int64) error {
-	stmt, err := v.Prepare(t.sql)
+// span reads the rows of one range of ids, at most limit, and finds out which of those
+// that should be there are not.
+func (r *reader) span(v *sqlcipher.View, w work, change *tableChange, rows *wechat.Rows, ids idRange, limit int64) error {
+	stmt, err := v.Prepare(w.sql)
 	if err != nil {
 		return err
 	}
 	defer stmt.Reset()
-	for i, n := range []int64{span.from, span.to, limit} {
+	for i, n := range []int64{ids.from, ids.to, limit} {
 		if err := stmt.BindInt64(i+1, n); err != nil {
 			return err
 		}
@@ -166,19 +173,41 @@ func (r *reader) span(v *sqlcipher.View, t *table, change *tableChange, rows *we
 		stop := v.Trace()
 		defer stop()
 	}
+	next, read := ids.from, int64(0) // the first id of which nothing is known yet
 	for stmt.Step() {
-		change.scanned++
+		read++
 		wechat.ReadRow(stmt, r.row)
-		id, row := r.message(t, change, rows)
+		id, row := r.message(w.table, change, rows)
 		if r.trace {
-			r.place(v, t, row)
+			r.place(v, w.table, row)
 		}
+		r.absent(w, change, idRange{next, id - 1})
+		next = id + 1
 		change.cursor = max(change.cursor, id)
-		if change.scanned == 1 {
+		if change.scanned++; change.scanned == 1 {
 			change.first = id
 		}
 	}
-	return stmt.Err()
+	if err := stmt.Err(); err != nil || read == limit {
+		return err // what follows is another read's to tell
+	}
+	r.absent(w, change, idRange{next, ids.to})
+	return nil
+}
+
+// absent takes in that a table has no row with these ids.
+func (r *reader) absent(w work, change *tableChange, ids idRange) {
+	if ids.from > ids.to || r.all {
+		return
+	}
+	i, _ := slices.BinarySearch(w.ids, ids.from)
+	for ; i < len(w.ids) && w.ids[i] <= ids.to; i++ {
+		change.gone = append(change.gone, w.ids[i])
+	}
+	if ids.from = max(ids.from, w.cursor+1); ids.from <= ids.to {
+		change.missing = append(change.missing, ids)
+		change.cursor = max(change.cursor, ids.to)
+	}
 }
 
 // place notes where the current row stands: on its leaf, which an earlier row may have
@@ -226,45 +255,71 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 		rows.Conversation = c
 	}
 	m := rows.Decode(r.row, rec)
-	recent := m.Created >= r.oldest
-	var now *windowRow
-	if recent || was != nil {
-		now = &windowRow{
-			digest: r.digests.row(rec, &m), created: m.Created,
-			server: m.ServerID != 0, system: wechat.System(rec.Native),
-		}
-		change.rows[m.LocalID] = now
+	now := r.windowRow(rec, &m)
+	if was != nil && was.serverID != 0 && now.serverID != 0 && was.serverID != now.serverID {
+		// Another message has the number: the table was made anew, and has grown already.
+		r.deletion(t, id, was, record.ChangeDeleted)
+		was = nil
 	}
 	if was == nil {
 		if m.Created < r.notBefore && m.Created > 0 {
-			delete(change.rows, m.LocalID)
 			r.tally(change, rec.Conversation.ID, m.Created).skipped++
-			return m.LocalID, nil
+			return id, nil
 		}
 		if rec.ServerID != "" {
 			rec.ID = record.MessageID(r.s.a.id, rec.Conversation.ID, rec.ServerID)
 		} else {
 			rec.ID = record.LocalMessageID(r.s.a.id, r.s.shardID, t.Name, rec.LocalID, strconv.FormatInt(m.Created, 10))
 		}
-		if now != nil {
-			now.record = rec.ID
-		}
 		r.b.messages++
 		r.meet(rec)
 		r.tally(change, rec.Conversation.ID, m.Created).sealed++
 		r.append(rec)
-		return m.LocalID, now
+		if now.seen < r.oldest {
+			return id, nil // history: nobody changes it any more
+		}
+		now.record = rec.ID
+		change.rows[id] = now
+		return id, now
 	}
-	now.record = was.record
-	if now.digest == was.digest {
-		return m.LocalID, now
+	now.record, now.seen = was.record, was.seen
+	change.rows[id] = now
+	if now.digest != was.digest {
+		r.revision(rec, &m, was, now)
 	}
+	return id, now
+}
+
+// windowRow is what the window keeps of a decoded row.
+func (r *reader) windowRow(rec *record.Record, m *wechat.Message) *windowRow {
+	w := &windowRow{digest: r.digests.row(rec, m), seen: m.Created, serverID: m.ServerID, talker: m.Talker}
+	if r.trace { // live: what arrives late may change late
+		w.seen = max(w.seen, r.b.at.Unix())
+	}
+	if m.ServerID != 0 {
+		w.flags |= rowServer
+	}
+	if wechat.System(rec.Native) {
+		w.flags |= rowSystem
+	}
+	if rec.Body != nil && rec.Body.File != nil && rec.Body.File.Transferring {
+		w.flags |= rowTransferring
+	}
+	return w
+}
+
+// revision makes the record of a captured row a record of its change.
+func (r *reader) revision(rec *record.Record, m *wechat.Message, was, now *windowRow) {
 	rec.Kind, rec.Of = record.KindRevision, was.record
 	switch {
-	case now.system && !was.system:
+	case now.is(rowSystem) && !was.is(rowSystem):
 		rec.Change, rec.Type = record.ChangeRecall, record.TypeRecall
-	case now.server && !was.server:
+	case now.is(rowServer) && !was.is(rowServer):
 		rec.Change = record.ChangeServerID
+	case was.is(rowTransferring) && !now.is(rowTransferring):
+		rec.Change = record.ChangeFile
+	case rec.Type == record.TypeTransfer, rec.Type == record.TypeRedPacket, rec.Type == record.TypeCall:
+		rec.Change = record.ChangeStatus
 	default:
 		rec.Change = record.ChangeContent
 	}
@@ -272,7 +327,15 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 	rec.ID = record.RevisionID(rec.Of, rec.Change, strconv.FormatInt(rec.Native.Type, 10), rec.ServerID, string(m.Content), m.Shown)
 	r.b.revisions++
 	r.append(rec)
-	return m.LocalID, now
+}
+
+// deletion records that a captured row is not there any more.
+func (r *reader) deletion(t *table, id int64, was *windowRow, change string) {
+	r.append(&record.Record{
+		V: record.Version, Kind: record.KindDeletion, ID: record.DeletionID(was.record, change), Of: was.record, Change: change,
+		Device: r.device, CapturedAt: r.b.at, Account: r.account, Client: r.client, Conversation: r.s.conversationOf(t, was.talker),
+		LocalID: strconv.FormatInt(id, 10), Source: &record.Source{File: r.s.file, Table: t.Name},
+	})
 }
 
 // meet notes who has to do with a captured message.
@@ -327,7 +390,7 @@ func (c *tableChange) expire(now time.Time) {
 	oldest := now.Add(-windowAge).Unix()
 	var least []int64
 	for id, row := range c.table.window {
-		if row.created < oldest {
+		if row.seen < oldest {
 			c.expired = append(c.expired, id)
 			size--
 		} else {

@@ -473,11 +473,18 @@ func (a *account) conversation(username string) *record.Conversation {
 }
 
 // conversation is a table's, nil where rows have one each.
-func (s *shard) conversation(t *table) *record.Conversation {
-	if s.a.schema.PerRow {
-		return nil
+func (s *shard) conversation(t *table) *record.Conversation { return s.conversationOf(t, 0) }
+
+// conversationOf is a table's or, where rows have one each, that of a name's id; nil
+// when that is not known.
+func (s *shard) conversationOf(t *table, talker int64) *record.Conversation {
+	if !s.a.schema.PerRow {
+		return s.a.conversation(s.talker(t))
 	}
-	return s.a.conversation(s.talker(t))
+	if username := s.names[talker]; username != "" {
+		return s.a.conversation(username)
+	}
+	return nil
 }
 
 // commit puts what was read into the spool together with its cursors, and makes it

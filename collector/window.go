@@ -130,8 +130,9 @@ type work struct {
 	*table
 	upTo   int64
 	ranges []idRange
-	passed bool // out of scope: rows up to upTo are counted and passed
-	whole  bool // ranges hold every captured row that is young enough
+	ids    []int64 // of the captured rows in ranges that may have changed, in order
+	passed bool    // out of scope: rows up to upTo are counted and passed
+	whole  bool    // ranges hold every captured row that is young enough
 }
 
 type idRange struct{ from, to int64 }
@@ -152,9 +153,10 @@ func (t *table) plan(ids []int64, hit bool, now time.Time) work {
 	oldest := now.Add(-windowAge).Unix()
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
-		if t.window[id].created < oldest {
+		if t.window[id].seen < oldest {
 			continue
 		}
+		w.ids = append(w.ids, id)
 		if n := len(w.ranges); n > 0 && id-w.ranges[n-1].to <= 8 {
 			w.ranges[n-1].to = id // a few rows in between cost less than another search
 			continue

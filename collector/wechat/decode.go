@@ -115,6 +115,7 @@ type Message struct {
 	LocalID  int64
 	ServerID int64
 	Created  int64  // seconds
+	Talker   int64  // the conversation's id among the database's names, where rows have one each
 	Content  []byte // the content, decompressed: with Shown, what the row means, apart from counters
 	Shown    string // text that stands beside the content and is part of what the row means
 
@@ -136,6 +137,7 @@ func (d *Rows) Decode(row record.Row, r *record.Record) Message {
 		r.Order = d.format(row[i].Value.Int)
 	}
 	m.LocalID, m.ServerID, m.Created = d.int(row, colLocalID), d.int(row, colServerID), d.int(row, colCreated)
+	m.Talker = d.int(row, colTalkerID)
 	d.native = d.Schema.native(d, row)
 	r.Native = &d.native
 	r.Conversation = d.Conversation

@@ -16,7 +16,9 @@ type Table struct {
 	Name     string // as in the database's schema
 	Key      string // of its name: the hash of the one conversation in it, lower-case, unless Schema.PerRow
 	Columns  []string
-	Numbered bool // its row ids are never given twice, and sqlite_sequence has the greatest
+	Numbered bool  // its row ids are never given twice, and sqlite_sequence has the greatest
+	Indexed  bool  // by the conversations of its rows, with Schema.PerRow
+	Entry    int64 // where it stands in the database's schema: elsewhere when it was made anew
 	schema   *Schema
 }
 
@@ -36,17 +38,27 @@ func SchemaVersion(v *sqlcipher.View) (int64, error) {
 // Tables lists the tables of messages in a database. Tables made by one CREATE text
 // share their column list.
 func (s *Schema) Tables(v *sqlcipher.View) ([]Table, error) {
-	stmt, err := v.Prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
+	stmt, err := v.Prepare("SELECT name, sql, rowid, type, tbl_name FROM sqlite_schema WHERE type IN ('table', 'index')")
 	if err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
 	}
 	defer stmt.Reset()
-	type found struct{ name, key, sql string }
+	type found struct {
+		name, key, sql string
+		entry          int64
+	}
 	var all []found
+	indexed := map[string]bool{}
 	for stmt.Step() {
+		if stmt.ColumnText(3) == "index" {
+			if s.PerRow && s.leads(stmt.ColumnText(1)) {
+				indexed[stmt.ColumnText(4)] = true
+			}
+			continue
+		}
 		name := stmt.ColumnText(0)
 		if key, ok := s.table(name); ok {
-			all = append(all, found{name, key, stmt.ColumnText(1)})
+			all = append(all, found{name, key, stmt.ColumnText(1), stmt.ColumnInt64(2)})
 		}
 	}
 	if err := stmt.Err(); err != nil {
@@ -66,10 +78,17 @@ func (s *Schema) Tables(v *sqlcipher.View) ([]Table, error) {
 			shapes[shape] = like
 		}
 		t := *like
-		t.Name, t.Key = f.name, f.key
+		t.Name, t.Key, t.Entry, t.Indexed = f.name, f.key, f.entry, indexed[f.name]
 		out = append(out, t)
 	}
 	return out, nil
+}
+
+// leads says whether an index, by its CREATE text, begins with the conversation.
+func (s *Schema) leads(sql string) bool {
+	_, columns, _ := strings.Cut(sql, "(")
+	first, _, _ := strings.Cut(strings.TrimRight(columns, ")"), ",")
+	return strings.EqualFold(strings.Trim(first, " \"`[]'"), s.columns[colTalker])
 }
 
 func tableColumns(v *sqlcipher.View, table string) ([]string, error) {
@@ -122,6 +141,25 @@ func (t *Table) MaxID(v *sqlcipher.View) (int64, error) {
 		return 0, stmt.Err()
 	}
 	return stmt.ColumnInt64(0), nil
+}
+
+// Silent says whether no row of the table is of a username's conversation. It asks only
+// when an index answers: otherwise, and for no username, it says false.
+func (t *Table) Silent(v *sqlcipher.View, username string) (bool, error) {
+	talker := t.schema.columns[colTalker]
+	if username == "" || talker == "" || !t.Indexed {
+		return false, nil
+	}
+	stmt, err := v.Prepare(fmt.Sprintf("SELECT 1 FROM %s WHERE %s = ?1 LIMIT 1", sqlite3.QuoteIdentifier(t.Name), sqlite3.QuoteIdentifier(talker)))
+	if err != nil {
+		return false, fmt.Errorf("look for a conversation's rows: %w", err)
+	}
+	defer stmt.Reset()
+	if err := stmt.BindText(1, username); err != nil {
+		return false, fmt.Errorf("look for a conversation's rows: %w", err)
+	}
+	found := stmt.Step()
+	return !found && stmt.Err() == nil, stmt.Err()
 }
 
 // SelectRange is the statement that reads the table's rows with ids from ?1 to ?2 in
