@@ -48,6 +48,29 @@ func TestLive(t *testing.T) {
 	}
 }
 
+// What becomes of messages is captured with them: rows deleted, conversations cleared,
+// rows gone before anybody could read them, files made anew, shards that appear, old
+// messages imported; counters that move are nothing.
+func TestChanges(t *testing.T) {
+	for _, g := range simtest.Generations {
+		t.Run(string(g), func(t *testing.T) {
+			t.Parallel()
+			w := simtest.NewOf(t, g)
+			w.Chat("--count", "20", "--rate", "0", "--recall", "0", "--officials", "1").Wait()
+			d := newDevice(t, w)
+			d.keys.set(w.Key())
+			d.once() // so that nothing happens before capture began
+			chat := w.Chat("--rate", "60", "--count", "400", "--recall", "0.03", "--recall-after", "1s", "--checkpoint-after", "1s",
+				"--changes", "delete,status")
+			stop := d.running()
+			chat.Wait()
+			stop()
+			d.once()
+			d.compare("--grace", "1m")
+		})
+	}
+}
+
 func checkpointAfter(mode string) string {
 	if mode == "truncate" {
 		return "100ms"
