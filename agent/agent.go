@@ -60,12 +60,13 @@ type source interface {
 
 // Agent runs once. Status may be called at any time, concurrently.
 type Agent struct {
-	opts      Options
-	log       *slog.Logger
-	started   time.Time
-	newSource func(collector.Options) (source, error)
-	enrolPoll time.Duration // how soon an enrolment is noticed
-	openPoll  time.Duration // how soon a spool that cannot be used is opened anew
+	opts        Options
+	log         *slog.Logger
+	started     time.Time
+	newSource   func(collector.Options) (source, error)
+	enrolPoll   time.Duration // how soon an enrolment is noticed
+	openPoll    time.Duration // how soon a spool that cannot be used is opened anew
+	followAgain time.Duration // how soon an archive that answers strangely is asked about its keys again
 
 	mu   sync.Mutex
 	pipe *pipeline // nil until enrolled
@@ -82,7 +83,7 @@ func New(o Options) *Agent {
 		o.Now = time.Now
 	}
 	return &Agent{
-		opts: o, log: o.Logger, started: o.Now(), enrolPoll: 2 * time.Second, openPoll: 10 * time.Second,
+		opts: o, log: o.Logger, started: o.Now(), enrolPoll: 2 * time.Second, openPoll: 10 * time.Second, followAgain: followAgain,
 		newSource: func(co collector.Options) (source, error) { return collector.New(co) },
 	}
 }
@@ -95,8 +96,15 @@ type pipeline struct {
 	enrolment            *enrolment
 	spool                *spool.Spool
 	source               source
+	remote               *uploader.Remote
 	uploader             *uploader.Uploader
 	ring                 *keys.Ring
+
+	askAgain    chan struct{} // to watchArchive
+	followAgain time.Duration
+
+	mu       sync.Mutex
+	distrust error // why the archive's key documents are not followed
 }
 
 // open opens the spool and wires the parts. The error wraps spool.ErrLocked when
@@ -105,13 +113,13 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 	c := a.opts.Config
 	p := &pipeline{
 		dir: c.StateDir, device: e.identity.ID().String(), version: a.opts.Version, log: a.log, now: a.opts.Now, enrolment: e,
+		askAgain: make(chan struct{}, 1), followAgain: a.followAgain,
 	}
 	var err error
 	if p.ring, err = KeyRing(c); err != nil {
 		return nil, err
 	}
-	remote, err := newRemote(c, e.url, a.opts.Version, a.opts.Client)
-	if err != nil {
+	if p.remote, err = newRemote(c, e.url, a.opts.Version, a.opts.Client); err != nil {
 		return nil, err
 	}
 	p.spool, err = spool.Open(filepath.Join(c.StateDir, spoolFile), spool.Options{
@@ -127,7 +135,7 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 	})
 	if err == nil {
 		p.uploader, err = uploader.New(uploader.Options{
-			Queue: p.spool, Archive: e.archive, Identity: e.identity, Remote: remote,
+			Queue: p.spool, Archive: e.archive, Identity: e.identity, Remote: p.remote, Suspect: p.suspect,
 			Logger: a.log.With("component", "uploader"), Now: a.opts.Now,
 		})
 	}
@@ -159,6 +167,12 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	for {
 		err := a.session(ctx, e)
+		if ctx.Err() == nil && errors.Is(err, errSucceeded) {
+			if e, err = a.awaitEnrolment(ctx); err == nil {
+				continue
+			}
+			return ignoreCanceled(ctx, err)
+		}
 		if ctx.Err() != nil || !errors.Is(err, spool.ErrDamaged) && !errors.Is(err, spool.ErrDisk) {
 			return err
 		}
@@ -194,12 +208,16 @@ func (a *Agent) session(ctx context.Context, e *enrolment) error {
 		g.Go(func() error { return p.heartbeat(gctx) })
 		g.Go(func() error { return p.watchNetwork(gctx) })
 		g.Go(func() error { return p.watchSpool(gctx) })
+		g.Go(func() error { return p.watchArchive(gctx) })
 		err = g.Wait()
 	}
 	err = ignoreCanceled(ctx, err)
 	reason := "failed"
-	if err == nil {
+	switch {
+	case err == nil:
 		reason = stopReason(ctx)
+	case errors.Is(err, errSucceeded):
+		reason = errSucceeded.Error()
 	}
 	return errors.Join(err, a.stop(ctx, p, reason))
 }
@@ -225,8 +243,13 @@ func (a *Agent) stop(ctx context.Context, p *pipeline, reason string) error {
 func (a *Agent) awaitEnrolment(ctx context.Context) (*enrolment, error) {
 	t := time.NewTicker(a.enrolPoll)
 	defer t.Stop()
+	var asked time.Time // the archive, for another key of the configuration's
 	for told := false; ; {
 		e, err := readEnrolment(a.opts.Config)
+		if errors.Is(err, errOtherArchive) && time.Since(asked) > followRetry {
+			e, err = a.enrolment(ctx)
+			asked = time.Now()
+		}
 		if !errors.Is(err, ErrNotEnrolled) {
 			return e, err
 		}
@@ -252,8 +275,11 @@ var ErrIncomplete = errors.New("not everything is captured and acknowledged")
 // it, and ErrIncomplete unless every account in scope could be read and the archive
 // has acknowledged all. The error wraps spool.ErrLocked while a service runs.
 func (a *Agent) Once(ctx context.Context) (*Status, error) {
-	e, err := readEnrolment(a.opts.Config)
+	e, err := a.enrolment(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if e, err = a.followOnce(ctx, e); err != nil {
 		return nil, err
 	}
 	p, err := a.open(e)

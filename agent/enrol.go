@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"tidemark/agent/config"
-	"tidemark/internal/durable"
 	"tidemark/seal"
 	"tidemark/seal/protocol"
 )
@@ -48,19 +47,7 @@ func Enrol(ctx context.Context, c *config.Config, o EnrolOptions) (*Enrolled, er
 	if err := MakeStateDir(c); err != nil {
 		return nil, err
 	}
-	var old enrolmentForm
-	if err := readForm(filepath.Join(c.StateDir, enrolmentFile), &old); err == nil && old.Key != key.String() {
-		return nil, fmt.Errorf("enrol: %w", ErrEnrolledElsewhere)
-	}
 	remote, err := newRemote(c, o.URL, o.Version, o.Client)
-	if err != nil {
-		return nil, fmt.Errorf("enrol: %w", err)
-	}
-	doc, err := remote.Document(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("get archive key document: %w", err)
-	}
-	archive, err := seal.OpenArchiveDocument(doc, key)
 	if err != nil {
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
@@ -69,7 +56,18 @@ func Enrol(ctx context.Context, c *config.Config, o EnrolOptions) (*Enrolled, er
 	// before the last leaves a device that is not enrolled and repeats all this with
 	// the same identity; the other order could leave one that the archive knows and
 	// that has forgotten who it is.
-	if err := durable.WriteFile(filepath.Join(c.StateDir, archiveFile), doc, 0o600); err != nil {
+	pinned := key
+	var old enrolmentForm
+	if err := readForm(filepath.Join(c.StateDir, enrolmentFile), &old); err == nil && old.Key != key.String() {
+		if pinned, err = seal.ParseArchiveKey(old.Key); err != nil {
+			return nil, fmt.Errorf("enrol: %w", err)
+		}
+	}
+	archive, err := meet(ctx, c.StateDir, pinned, remote, time.Now())
+	switch {
+	case pinned != key && (err != nil || !archive.Had(key)):
+		return nil, fmt.Errorf("enrol: %w", ErrEnrolledElsewhere)
+	case err != nil:
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
 	id, err := makeIdentity(c.StateDir)
@@ -81,7 +79,7 @@ func Enrol(ctx context.Context, c *config.Config, o EnrolOptions) (*Enrolled, er
 		hostname = "unknown"
 	}
 	e := protocol.Enrollment{Hostname: hostname, OS: runtime.GOOS, Arch: runtime.GOARCH, Version: o.Version}
-	protocol.SignEnrollment(&e, id, key)
+	protocol.SignEnrollment(&e, id, archive.Key)
 	answer, err := remote.Enroll(ctx, o.Token, &e)
 	if err != nil {
 		return nil, fmt.Errorf("enrol: %w", err)
@@ -89,7 +87,7 @@ func Enrol(ctx context.Context, c *config.Config, o EnrolOptions) (*Enrolled, er
 	if answer.Device != id.ID().String() {
 		return nil, fmt.Errorf("enrol: the archive answered for another device: %w", seal.ErrForged)
 	}
-	form := enrolmentForm{V: 1, URL: o.URL, Key: key.String(), Device: answer.Device, Enrolled: time.Now().UTC().Truncate(time.Second)}
+	form := enrolmentForm{V: 1, URL: o.URL, Key: pinned.String(), Device: answer.Device, Enrolled: time.Now().UTC().Truncate(time.Second)}
 	if err := writeForm(filepath.Join(c.StateDir, enrolmentFile), form); err != nil {
 		return nil, fmt.Errorf("enrol: %w", err)
 	}

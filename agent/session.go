@@ -60,7 +60,10 @@ func (p *pipeline) begin(ctx context.Context, mode string) error {
 		return fmt.Errorf("begin session: %w", err)
 	}
 	p.beat()
-	return p.append(ctx, records, spool.Cursor{Key: sessionCursor, Value: value})
+	if err := p.append(ctx, records, spool.Cursor{Key: sessionCursor, Value: value}); err != nil {
+		return err
+	}
+	return p.tellKeys(ctx)
 }
 
 // end records that the agent stops and why. A nil cursor value deletes it.

@@ -19,13 +19,14 @@ import (
 // The files of the state folder. Every one but the spool and the heartbeat is
 // replaced whole by durable.WriteFile.
 const (
-	identityFile  = "identity.json"  // the device's seed, 0600; made when the device enrols
-	archiveFile   = "archive.json"   // the archive's key document, its exact bytes
-	enrolmentFile = "enrolment.json" // where this device is enrolled; written last, so its presence means all three are there
-	spoolFile     = "spool.db"
-	keysFile      = "keys.json"
-	heartbeatFile = "heartbeat" // empty; its time is when the agent was last known to run
-	socketFile    = "agent.sock"
+	identityFile   = "identity.json"   // the device's seed, 0600; made when the device enrols
+	archiveFile    = "archive.json"    // the archive's pinned key document, its exact bytes
+	successionFile = "succession.json" // the documents that were followed from there; absent while there are none
+	enrolmentFile  = "enrolment.json"  // where this device is enrolled; written last, so its presence means all three are there
+	spoolFile      = "spool.db"
+	keysFile       = "keys.json"
+	heartbeatFile  = "heartbeat" // empty; its time is when the agent was last known to run
+	socketFile     = "agent.sock"
 )
 
 // ErrNotEnrolled reports that the state folder holds no enrolment for the archive
@@ -35,7 +36,8 @@ var ErrNotEnrolled = errors.New("this device is not enrolled")
 // enrolment is who this device is and whom it delivers to.
 type enrolment struct {
 	identity *seal.Identity
-	archive  *seal.Archive
+	archive  *seal.Archive // the newest that was followed from the pinned one
+	pinned   seal.ArchiveKey
 	url      string
 }
 
@@ -61,10 +63,30 @@ func MakeStateDir(c *config.Config) error {
 	return nil
 }
 
-// readEnrolment opens the enrolment in the folder. The configuration's address and
-// key win over those kept at enrolment; another key is another archive, for which
-// this device is not enrolled.
+// errOtherArchive comes with ErrNotEnrolled.
+var errOtherArchive = errors.New("with the archive of the configuration, but with another")
+
+// readEnrolment opens the enrolment in the folder. The configuration's address wins over
+// the one kept at enrolment; its key must be one that this archive has or has had, or it
+// is another archive, for which this device is not enrolled.
 func readEnrolment(c *config.Config) (*enrolment, error) {
+	e, err := openEnrolment(c)
+	if err != nil {
+		return nil, err
+	}
+	if c.ArchiveKey != "" {
+		if key, err := seal.ParseArchiveKey(c.ArchiveKey); err != nil || !e.archive.Had(key) {
+			return nil, fmt.Errorf("%w %w", ErrNotEnrolled, errOtherArchive)
+		}
+	}
+	if e.identity, err = readIdentity(c.StateDir); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// openEnrolment opens all of the enrolment but the identity.
+func openEnrolment(c *config.Config) (*enrolment, error) {
 	var form enrolmentForm
 	if err := readForm(filepath.Join(c.StateDir, enrolmentFile), &form); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -72,25 +94,15 @@ func readEnrolment(c *config.Config) (*enrolment, error) {
 		}
 		return nil, fmt.Errorf("read enrolment: %w", err)
 	}
-	if c.ArchiveKey != "" && c.ArchiveKey != form.Key {
-		return nil, fmt.Errorf("%w with the archive of the configuration, but with another", ErrNotEnrolled)
-	}
-	key, err := seal.ParseArchiveKey(form.Key)
-	if err != nil {
-		return nil, fmt.Errorf("read enrolment: %w", err)
-	}
-	doc, err := os.ReadFile(filepath.Join(c.StateDir, archiveFile))
-	if err != nil {
-		return nil, fmt.Errorf("read archive key document: %w", err)
-	}
 	e := &enrolment{url: form.URL}
 	if c.ArchiveURL != "" {
 		e.url = c.ArchiveURL
 	}
-	if e.archive, err = seal.OpenArchiveDocument(doc, key); err != nil {
-		return nil, fmt.Errorf("read %s: %w", archiveFile, err)
+	var err error
+	if e.pinned, err = seal.ParseArchiveKey(form.Key); err != nil {
+		return nil, fmt.Errorf("read enrolment: %w", err)
 	}
-	if e.identity, err = readIdentity(c.StateDir); err != nil {
+	if e.archive, err = readArchive(c.StateDir, e.pinned); err != nil {
 		return nil, err
 	}
 	return e, nil

@@ -91,7 +91,7 @@ func (w *world) agent() *Agent {
 		Config: w.config, Version: "test", Client: w.server.Client(), Grace: time.Minute, // no test waits for it
 		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
-	a.enrolPoll, a.openPoll = time.Millisecond, time.Millisecond
+	a.enrolPoll, a.openPoll, a.followAgain = time.Millisecond, time.Millisecond, time.Millisecond
 	a.newSource = func(o collector.Options) (source, error) {
 		w.source.options = o
 		return w.source, nil

@@ -124,6 +124,7 @@ type openStates struct{ open []OpenState }
 var occurrences = []string{
 	record.EventStarted, record.EventStopped, record.EventAccountFound, record.EventRecovered,
 	record.EventDatabaseReplaced, record.EventDatabaseRecreated, record.EventCounts, record.EventScopeChanged,
+	record.EventArchiveKeys, record.EventFork,
 }
 
 func (s *openStates) event(line []byte) {

@@ -78,6 +78,8 @@ const (
 	EventGap               = "gap"                // what may be missing, and why
 	EventCounts            = "counts"             // per conversation and day: rows seen in the source, records sealed, rows out of scope
 	EventScopeChanged      = "scope_changed"      // what is captured was configured anew
+	EventArchiveKeys       = "archive_keys"       // the device seals to other keys of its archive's than before
+	EventFork              = "fork"               // the archive's chain of a lane was not this device's; both histories are kept
 )
 
 // Severities of events, worst last.

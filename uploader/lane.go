@@ -359,6 +359,7 @@ func (l *lane) diagnose(ctx context.Context, f *Failure) *Failure {
 	if err != nil {
 		return f
 	}
+	l.u.opts.Suspect()
 	switch _, err := seal.OpenArchiveDocument(doc, l.u.opts.Archive.Key); {
 	case err != nil:
 		f.State = StateNotArchive

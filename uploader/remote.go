@@ -84,6 +84,24 @@ func (r *Remote) Document(ctx context.Context) ([]byte, error) {
 	return readAll(resp, maxDocument)
 }
 
+// Succession gets the key documents that the archive has had, oldest first, unverified.
+// None is the answer of an archive that does not know this path.
+func (r *Remote) Succession(ctx context.Context) ([]seal.Link, error) {
+	resp, done, err := r.do(ctx, http.MethodGet, protocol.PathSuccession, "", "", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if resp.StatusCode == http.StatusNotFound {
+		return nil, nil
+	}
+	var s protocol.Succession
+	if _, err := success(resp, &s); err != nil {
+		return nil, err
+	}
+	return s.Succession, nil
+}
+
 // Enroll makes the device known to the archive. Doing it again with the same key
 // gives the same answer.
 func (r *Remote) Enroll(ctx context.Context, token string, e *protocol.Enrollment) (*protocol.Enrolled, error) {

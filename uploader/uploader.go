@@ -82,6 +82,10 @@ type Options struct {
 	RetryMax     time.Duration    // longest back-off; 0 means 5 min
 	Logger       *slog.Logger     // nil discards
 	Now          func() time.Time // nil means time.Now
+
+	// Suspect is called, if set, when an answer was not the archive's as far as its
+	// keys are known here: they may have changed. It must not block.
+	Suspect func()
 }
 
 // Uploader delivers a queue's batches. Make one with New.
@@ -108,6 +112,9 @@ func New(o Options) (*Uploader, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Suspect == nil {
+		o.Suspect = func() {}
 	}
 	u := &Uploader{opts: o, log: o.Logger}
 	for _, id := range o.Lanes {

@@ -29,13 +29,28 @@ import (
 type Keys struct {
 	Archive  *seal.Archive
 	Document []byte
+	Chain    []seal.Link // every document so far
 
-	private  hpke.PrivateKey
+	private  []hpke.PrivateKey // of every document
 	receipts note.Signer
 }
 
 // NewKeys makes an archive's keys.
 func NewKeys(t testing.TB, name string) Keys {
+	t.Helper()
+	var k Keys
+	return k.next(t, name)
+}
+
+// Rollover makes the next keys of the same archive.
+func (k Keys) Rollover(t testing.TB) Keys {
+	t.Helper()
+	return k.next(t, k.Archive.Name())
+}
+
+// next makes keys and a document, and signs the document with the keys before if there
+// are any.
+func (k Keys) next(t testing.TB, name string) Keys {
 	t.Helper()
 	fatal := func(err error) {
 		if err != nil {
@@ -45,24 +60,30 @@ func NewKeys(t testing.TB, name string) Keys {
 	}
 	private, recipient, err := seal.NewRecipient()
 	fatal(err)
-	k := Keys{}
-	k.private, err = seal.ParsePrivateKey(private)
+	opens, err := seal.ParsePrivateKey(private)
 	fatal(err)
 	skey, vkey, err := note.GenerateKey(nil, name)
-	fatal(err)
-	k.receipts, err = note.NewSigner(skey)
 	fatal(err)
 	d := seal.ArchiveDocument{V: 1, Archive: name, Recipients: []seal.RecipientKey{recipient}, ReceiptKey: vkey, LogKey: vkey, Created: time.Now().UTC()}
 	data, key, err := d.Marshal()
 	fatal(err)
-	k.Document = data
-	k.Archive, err = seal.OpenArchiveDocument(data, key)
+	link := seal.Link{Document: string(data)}
+	if k.Archive != nil {
+		s := seal.Succession{Archive: name, Old: k.Archive.Key, New: key, Made: time.Now()}
+		msg, err := s.Sign(k.receipts)
+		fatal(err)
+		link.Note = string(msg)
+	}
+	n := Keys{Document: data, Chain: append(slices.Clone(k.Chain), link), private: append(slices.Clone(k.private), opens)}
+	n.Archive, err = seal.OpenArchiveDocument(data, key)
 	fatal(err)
-	return k
+	n.receipts, err = note.NewSigner(skey)
+	fatal(err)
+	return n
 }
 
 // Archive is an http.Handler. Once it serves, its fields are read and changed inside
-// Do only, but for T and Keys.
+// Do only, but for T, and Keys as long as no test changes them.
 type Archive struct {
 	T    testing.TB
 	Keys Keys
@@ -129,6 +150,9 @@ func (a *Archive) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == protocol.PathArchive && r.Method == http.MethodGet:
 		w.Header().Set("Content-Type", protocol.TypeJSON)
 		w.Write(a.Keys.Document)
+	case r.URL.Path == protocol.PathSuccession && r.Method == http.MethodGet:
+		w.Header().Set("Content-Type", protocol.TypeJSON)
+		json.NewEncoder(w).Encode(protocol.Succession{Succession: a.Keys.Chain})
 	case r.URL.Path == protocol.PathEnroll && r.Method == http.MethodPost:
 		a.enroll(w, r, body)
 	case err == nil && r.Method == http.MethodPost:
@@ -242,7 +266,7 @@ func (a *Archive) Records() []*record.Record {
 	var out []*record.Record
 	keys := map[seal.KeyID]*seal.DataKey{}
 	learn := func(header []byte) {
-		k, err := seal.OpenDataKey(header, a.Keys.private)
+		k, err := seal.OpenDataKey(header, a.Keys.private...)
 		if err != nil {
 			a.T.Fatal(err)
 		}
