@@ -3,7 +3,9 @@ package spool
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -123,3 +125,19 @@ func init() {
 
 // Break makes the file that was opened last fail: every use of it is an I/O error.
 func Break() { opened.Load().Close() }
+
+// DieAt ends the process, as SIGKILL does, when it reaches the nth point from now.
+func DieAt(n int) {
+	var mu sync.Mutex
+	reached = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if n--; n == 0 {
+			p, err := os.FindProcess(os.Getpid())
+			if err == nil {
+				err = p.Kill()
+			}
+			panic(fmt.Sprint("still alive: ", err))
+		}
+	}
+}

@@ -129,8 +129,13 @@ func restartKey(id seal.Lane, first uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{byte(id)}, first)
 }
 
-// openBolt opens the file for bbolt; tests break what it returns.
-var openBolt = os.OpenFile
+// What tests reach into: openBolt opens the file for bbolt, and they break what it
+// returns; reached is called at each place where a crash leaves the files beside the
+// spool in another state, and they end the process there.
+var (
+	openBolt = os.OpenFile
+	reached  = func() {}
+)
 
 // openFile opens a file that the caller knows to be sound. Free pages are found by
 // walking it unless the last transaction listed them; see listFree.
@@ -173,9 +178,11 @@ func create(path string) error {
 	if err := errors.Join(db.Update(lay), db.Close()); err != nil {
 		return err
 	}
+	reached()
 	if err := os.Rename(path+newSuffix, path); err != nil {
 		return err
 	}
+	reached()
 	return durable.SyncDir(filepath.Dir(path))
 }
 

@@ -68,6 +68,7 @@ func (s *Spool) keepCursors(now bool) {
 	body, err := json.Marshal(&form) // under the lock: the map is the one in use
 	s.kept = keptCursors{at: at}
 	s.mu.Unlock()
+	reached()
 	if err == nil {
 		sum := sha256.Sum256(body)
 		err = durable.WriteFile(s.path+keptSuffix, append(append(hex.AppendEncode(nil, sum[:]), '\n'), body...), 0o600)

@@ -94,8 +94,8 @@ func (s *survey) receipt(id seal.Lane, o *Options) noted {
 
 func planLane(id seal.Lane, found *finding, in *survey, kept *keptForm, reason seal.Reason, o *Options) (*lanePlan, error) {
 	old, seen := kept.receipt(id)
-	receipt := noted{head: old}
-	for _, r := range []noted{found.receipts[id], in.receipt(id, o)} {
+	var receipt noted
+	for _, r := range []noted{in.receipt(id, o), found.receipts[id], {head: old}} { // the last has no note
 		if r.seq > receipt.seq {
 			receipt = r
 		}

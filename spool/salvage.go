@@ -71,12 +71,14 @@ func salvage(path string, o *Options, cause error) (*Recovery, error) {
 	if err := rescue(path, o, r); err != nil {
 		return nil, fmt.Errorf("salvage: %w", err)
 	}
+	reached()
 	if err := os.Rename(path+newSuffix, path+salvagedSuffix); err != nil {
 		return nil, fmt.Errorf("salvage: %w", err)
 	}
 	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("salvage: %w", err)
 	}
+	reached()
 	return r, finishSalvage(path)
 }
 
@@ -129,6 +131,7 @@ func rescue(path string, o *Options, r *Recovery) error {
 			return err
 		}
 	}
+	reached()
 	p.cursors[RecoveryCursor] = value
 	return write(path, src, p, found)
 }
@@ -145,6 +148,7 @@ func write(path string, src *os.File, p *plan, found *finding) error {
 	for _, id := range laneIDs {
 		if err == nil {
 			err = writeLane(db, src, id, p.lanes[id], found)
+			reached()
 		}
 	}
 	if err == nil {
@@ -234,6 +238,7 @@ func finishSalvage(path string) error {
 		if err := os.Rename(path, aside); err != nil {
 			return fmt.Errorf("set the damaged spool aside: %w", err)
 		}
+		reached()
 		if err := durable.SyncDir(dir); err != nil {
 			return err
 		}
@@ -241,12 +246,14 @@ func finishSalvage(path string) error {
 	if err := os.Rename(path+salvagedSuffix, path); err != nil {
 		return fmt.Errorf("put the salvaged spool in its place: %w", err)
 	}
+	reached()
 	if err := os.Remove(path + suspectSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err // it would be salvaged again, which loses nothing
 	}
 	if err := durable.SyncDir(dir); err != nil {
 		return err
 	}
+	reached()
 	return prune(path)
 }
 
@@ -287,7 +294,11 @@ func prune(path string) error {
 		return err
 	}
 	for len(names) > keepAside {
-		if err := errors.Join(os.RemoveAll(names[0]), os.Remove(names[0]+reasonSuffix)); err != nil {
+		if err := os.RemoveAll(names[0]); err != nil {
+			return err
+		}
+		reached()
+		if err := os.Remove(names[0] + reasonSuffix); err != nil {
 			return err
 		}
 		names = names[1:]

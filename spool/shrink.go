@@ -52,7 +52,11 @@ func (s *Spool) shrink() error {
 		return err
 	}
 	// The old file is closed before the rename because Windows renames over no open file.
-	err = errors.Join(s.shut(), os.Rename(s.path+newSuffix, s.path), durable.SyncDir(filepath.Dir(s.path)))
+	reached()
+	err = s.shut()
+	reached()
+	err = errors.Join(err, os.Rename(s.path+newSuffix, s.path), durable.SyncDir(filepath.Dir(s.path)))
+	reached()
 	if opened := s.open(); opened != nil {
 		return s.failed(errors.Join(opened, err))
 	}

@@ -237,7 +237,10 @@ func prepare(path string, o *Options) (*Recovery, error) {
 		if err != nil {
 			return nil, err
 		}
-		return nil, errors.Join(db.Update(migrate), db.Close())
+		reached()
+		err = db.Update(migrate)
+		reached()
+		return nil, errors.Join(err, db.Close())
 	}
 	return nil, nil
 }
