@@ -179,7 +179,7 @@ func (s *Spool) ready() error {
 	if err := s.shut(); err != nil {
 		s.opts.Logger.Debug("spool's file could not be closed", "err", err)
 	}
-	if err := s.ifRemoved(s.open()); err != nil {
+	if err := s.ifRemoved(s.open(nil)); err != nil {
 		return s.failed(err)
 	}
 	s.mu.Lock()

@@ -141,3 +141,13 @@ func DieAt(n int) {
 		}
 	}
 }
+
+// CheckCost is how many bytes opening the file at path reads.
+func CheckCost(t testing.TB, path string) int64 {
+	t.Helper()
+	s, err := check(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.pages.read
+}

@@ -51,9 +51,10 @@ type pages struct {
 	freelist uint64
 	pgid     uint64 // one more than the last page in use
 	txid     uint64
-	torn     bool // one of the two roots is not valid
-	seen     []uint64
-	read     int64 // bytes read, for tests
+	torn     bool     // one of the two roots is not valid
+	seen     []uint64 // a bit for each page that has been walked
+	spare    [][]byte // page buffers to use again
+	read     int64    // bytes read, for tests
 }
 
 // openPages finds the roots. The error wraps ErrNewer, ErrDamaged, or is the disk's.
@@ -184,6 +185,7 @@ func (p *pages) descend(page uint64, depth int, low, high []byte, visit func(ele
 	if err != nil {
 		return err
 	}
+	defer func() { p.spare = append(p.spare, head[:p.pageSize]) }()
 	if depth > maxDepth {
 		return damaged("page %d: too deep", page)
 	}
@@ -240,7 +242,11 @@ func (p *pages) page(page uint64) (head []byte, run int64, err error) {
 	if p.seen[page/64]&(1<<(page%64)) != 0 {
 		return nil, 0, damaged("page %d is used twice", page)
 	}
-	head = make([]byte, p.pageSize)
+	if n := len(p.spare); n > 0 {
+		head, p.spare = p.spare[n-1], p.spare[:n-1]
+	} else {
+		head = make([]byte, p.pageSize)
+	}
 	start := int64(page) * p.pageSize
 	if err := p.at(head, start); err != nil {
 		return nil, 0, err

@@ -57,7 +57,7 @@ func (s *Spool) shrink() error {
 	reached()
 	err = errors.Join(err, os.Rename(s.path+newSuffix, s.path), durable.SyncDir(filepath.Dir(s.path)))
 	reached()
-	if opened := s.open(); opened != nil {
+	if opened := s.open(nil); opened != nil {
 		return s.failed(errors.Join(opened, err))
 	}
 	return err
