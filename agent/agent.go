@@ -130,7 +130,8 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 	}
 	p.source, err = a.newSource(collector.Options{
 		Device: e.identity.ID(), Secret: e.identity.Secret("collector digests"), Spool: p.spool, Keys: p.ring,
-		Find:  func() ([]discover.Account, []discover.Problem) { return discover.Find(c.Sources) },
+		Find:      func() ([]discover.Account, []discover.Problem) { return discover.Find(c.Sources) },
+		ImageKeys: imageKeys(p.ring), Media: c.Media,
 		Scope: c.Scope, History: c.History, Poll: c.Poll, Logger: a.log.With("component", "collector"), Now: a.opts.Now,
 	})
 	if err == nil {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tidemark/collector/discover"
+	"tidemark/collector/media"
 	"tidemark/collector/sqlcipher"
 	"tidemark/collector/wechat"
 	"tidemark/record"
@@ -33,6 +34,7 @@ type account struct {
 	gone bool // the folder is not found any more
 
 	keys     []sqlcipher.Key // what the sources gave at the last pass
+	images   media.Keys      // the same, for pictures
 	schema   *wechat.Schema
 	known    *wechat.People    // who is who; never nil, replaced as a whole
 	book     *book             // who has been met
@@ -171,7 +173,13 @@ func (a *account) pass(ctx context.Context, look bool) error {
 		if err != nil || !usable {
 			return err
 		}
+		if err := a.attachFacts(ctx); err != nil {
+			return err
+		}
 		if err := a.list(ctx); err != nil {
+			return err
+		}
+		if err := a.settleMedia(ctx); err != nil {
 			return err
 		}
 	}
@@ -440,6 +448,7 @@ func (a *account) status() AccountStatus {
 	out := AccountStatus{
 		Account: a.id, Name: a.name, Generation: a.disc.Generation, Path: a.disc.Path, State: StateCurrent,
 		LastRead: a.lastRead, Messages: a.messages, Revisions: a.revisions,
+		Files: a.c.attach.pending(a.folder()),
 	}
 	captured, shards := false, 0
 	worst := -1

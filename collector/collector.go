@@ -31,6 +31,7 @@ package collector
 
 import (
 	"context"
+	"crypto/cipher"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,6 +40,7 @@ import (
 	"time"
 
 	"tidemark/collector/discover"
+	"tidemark/collector/media"
 	"tidemark/collector/sqlcipher"
 	"tidemark/record"
 	"tidemark/seal"
@@ -69,7 +71,12 @@ type Options struct {
 	Spool  Spool
 	Keys   Keys
 
-	Find    func() ([]discover.Account, []discover.Problem) // nil means discover.Find with no extra roots
+	Find func() ([]discover.Account, []discover.Problem) // nil means discover.Find with no extra roots
+	// ImageKeys answers what an account's pictures are decoded with; nil means nothing.
+	// As with Keys, an error means that the source could not be asked.
+	ImageKeys func(ctx context.Context, account string) (media.Keys, error)
+	Media     MediaRules
+
 	Scope   Scope
 	History History
 	Poll    time.Duration // reconciliation; 0 means 10 s
@@ -88,6 +95,8 @@ type Collector struct {
 	accounts map[string]*account  // by path; owned by the pass
 	decoded  func(*record.Record) // benchmarks take records here; nil: they become NDJSON
 	began    time.Time            // when capture began, for History.None
+	attach   *attachments
+	opened   cipher.AEAD // of the cursors of files that are waited for
 
 	mu     sync.Mutex // guards status
 	status Status
@@ -116,9 +125,11 @@ func New(o Options) (*Collector, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Collector{
+	c := &Collector{
 		opts: o, log: o.Logger, derived: new(sqlcipher.KeyCache), accounts: map[string]*account{},
-	}, nil
+	}
+	c.attach, c.opened = newAttachments(c), c.mediaCipher()
+	return c, nil
 }
 
 // Status returns how the capture stands.
@@ -133,12 +144,27 @@ func (c *Collector) Status() Status {
 // Once makes one pass over everything. Its error is one that stops capture as a
 // whole (the spool's, or the context's); what is wrong with a database is in Status.
 // It may be called again; Close ends the use of the collector.
-func (c *Collector) Once(ctx context.Context) error { return c.pass(ctx, true) }
+func (c *Collector) Once(ctx context.Context) error {
+	if err := c.pass(ctx, true); err != nil {
+		return err
+	}
+	err := c.attach.once(ctx)
+	for _, a := range c.accounts {
+		if serr := a.settleMedia(ctx); serr != nil {
+			err = errors.Join(err, serr)
+		}
+	}
+	c.show()
+	return err
+}
 
 // Run captures until ctx ends and returns nil then. Nothing is under way when it
 // returns.
 func (c *Collector) Run(ctx context.Context) error {
 	defer c.Close()
+	var files sync.WaitGroup
+	files.Go(func() { c.attach.run(ctx) })
+	defer files.Wait()
 	w := newWatcher(c.log)
 	defer w.close()
 	poll := time.NewTicker(c.opts.Poll)
@@ -183,6 +209,7 @@ func (c *Collector) Close() {
 		a.close()
 	}
 	clear(c.accounts)
+	c.attach.close()
 }
 
 // folders lists what the watcher should watch.

@@ -26,6 +26,9 @@ import (
 //	k/<database>/<table hash>/<hash>/<month>  counts of a conversation's days; without table and hash, of what is out of scope
 //	y/<database>/<table hash>/<hash>/<month>  some of them are to be recorded
 //	o                                     the scope of the last run
+//	m/p/<account folder>/<digest>         a file that a message has and that is not captured for good: see item
+//	m/c/<account folder>/<digest>         a content whose pieces are all captured
+//	m/u/<account folder>/<digest>         a content of which some are: how many bytes
 //	h                                     when capture began, for history: none
 //
 // A database is named by a digest of its folder, file and salt, so that a cursor

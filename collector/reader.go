@@ -22,6 +22,9 @@ type batch struct {
 	messages, revisions int
 	met                 map[meeting]struct{} // who has to do with them
 
+	items []*item // files that new messages have
+	known []*item // of messages captured before, as their rows have it now
+
 	tables    []*tableChange
 	recreated []*table // tables whose ids went down; nothing else was read then
 
@@ -63,6 +66,7 @@ type reader struct {
 	trace     bool // note the pages of rows: live passes only
 	all       bool // take rows before the cursor for new ones: they are a hole's
 
+	media         []record.Media                  // of the current row
 	conversations map[string]*record.Conversation // met in rows; nil: out of scope
 	lastMet       *record.Conversation
 	lastTally     *tally // that of lastKey in lastChange
@@ -271,6 +275,8 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 		} else {
 			rec.ID = record.LocalMessageID(r.s.a.id, r.s.shardID, t.Name, rec.LocalID, strconv.FormatInt(m.Created, 10))
 		}
+		r.b.items = append(r.b.items, r.files(rec, rec.ID, &m)...)
+		rec.Media = r.media
 		r.b.messages++
 		r.meet(rec)
 		r.tally(change, rec.Conversation.ID, m.Created).sealed++
@@ -284,6 +290,7 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 	}
 	now.record, now.seen = was.record, was.seen
 	change.rows[id] = now
+	r.b.known = append(r.b.known, r.files(rec, was.record, &m)...)
 	if now.digest != was.digest {
 		r.revision(rec, &m, was, now)
 	}

@@ -507,6 +507,9 @@ func (s *shard) commit(ctx context.Context, b *batch) error {
 // cursors are a batch's changes of the collector's state.
 func (s *shard) cursors(b *batch) []spool.Cursor {
 	out := s.a.book.cursors(b.met)
+	for _, it := range b.items {
+		out = append(out, s.a.c.itemCursor(it))
+	}
 	for _, c := range b.tables {
 		if c.cursor > c.table.cursor {
 			out = append(out, spool.Cursor{Key: tableKey(s.id, c.table.Key), Value: encodeID(c.cursor)})
@@ -545,6 +548,8 @@ func (s *shard) apply(b *batch) {
 			delete(s.watch.untraced, c.table)
 		}
 	}
+	s.a.c.attach.add(s.a.folder(), b.items)
+	s.a.c.attach.refresh(s.a.folder(), b.known)
 	s.a.messages += int64(b.messages)
 	s.a.revisions += int64(b.revisions)
 }

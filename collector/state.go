@@ -22,6 +22,7 @@ const (
 	StateUnfamiliar  State = "unfamiliar client"   // tables or columns this version does not know
 	StateGone        State = "gone"                // a database that was there is there no longer
 	StateNoMessages  State = "no message database" // there is none that this version knows by name
+	StateImageKey    State = "image key missing"   // pictures cannot be decoded
 	StateEmpty       State = "empty"               // a file without a byte
 	StateNotReadable State = "not readable"        // permission, I/O error, not a database
 	StateCorrupt     State = "corrupt"             // pages that do not verify
@@ -47,6 +48,7 @@ var states = map[State]stateInfo{
 	StateUnfamiliar:  {rank: 4, severity: record.SeverityDegraded, event: record.EventUnfamiliar},
 	StateSpoolFull:   {rank: 5, severity: record.SeverityDegraded, passing: true},
 	StateFailed:      {rank: 6, severity: record.SeverityDegraded, passing: true},
+	StateImageKey:    {rank: 7, severity: record.SeverityDegraded, event: record.EventKeyMissing},
 	StateEmpty:       {rank: 7, severity: record.SeverityDegraded, event: record.EventDatabaseUnusable, patience: time.Minute},
 	StateGone:        {rank: 8, severity: record.SeverityDegraded, event: record.EventDatabaseUnusable},
 	StateNotReadable: {rank: 9, severity: record.SeverityDegraded, event: record.EventDatabaseUnusable},
@@ -103,6 +105,7 @@ type AccountStatus struct {
 	LastRead   time.Time        `json:"last_read,omitzero"` // last pass that found every database in scope current
 	Messages   int64            `json:"messages"`           // captured since the agent started
 	Revisions  int64            `json:"revisions"`
+	Files      int              `json:"files_pending"` // files of messages that are not captured yet, or not for good
 	Databases  []DatabaseStatus `json:"databases"`
 }
 

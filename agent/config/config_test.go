@@ -50,6 +50,9 @@ func TestDefaults(t *testing.T) {
 	if c.SpoolMaxBytes != 2<<30 || c.Poll != 10*time.Second || c.LogFormat != "text" || c.StateDir == "" || len(c.Scope.Accounts.Include) != 1 || len(c.Keys) != 0 {
 		t.Errorf("%+v", c)
 	}
+	if m := c.Media; m.NoImages || m.NoVoice || m.NoVideo || m.NoFiles || m.MaxBytes != 2<<30 || m.GiveUp != 7*24*time.Hour {
+		t.Errorf("%+v", m)
+	}
 	if len(settings) != len(Keys()) {
 		t.Errorf("%d settings, %d keys", len(settings), len(Keys()))
 	}
@@ -75,6 +78,7 @@ capture:
     exclude: []
   history: {since: 2026-01-01}
   poll: 500ms
+  media: {images: true, voice: false, video: true, files: false, max_bytes: 100MiB, give_up: 48h}
 keys:
   - {source: file, path: '`+abs("/etc/tidemark/keys.json")+`'}
   - {source: exec, command: ['`+abs("/usr/local/bin/key-helper")+`', --quiet]}
@@ -89,6 +93,9 @@ log: {level: debug, format: json}
 		c.History.Since.Format(time.DateOnly) != "2026-01-01" || c.Poll != 500*time.Millisecond || len(c.Keys) != 2 || c.Keys[1].Command[1] != "--quiet" ||
 		c.Proxy != "http://anna:secret@proxy:3128" || c.MaxRate != 250<<10 || c.SpoolMaxBytes != 500<<20 || c.SpoolMinFree != 3<<30 || c.LogLevel.String() != "DEBUG" || c.LogFormat != "json" {
 		t.Errorf("%+v", c)
+	}
+	if m := c.Media; m.NoImages || !m.NoVoice || m.NoVideo || !m.NoFiles || m.MaxBytes != 100<<20 || m.GiveUp != 48*time.Hour {
+		t.Errorf("%+v", m)
 	}
 	for _, s := range settings {
 		if strings.Contains(fmt.Sprint(s.Value), "secret") {
@@ -146,7 +153,7 @@ func TestPrecedence(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct{ name, content, want string }{
 		{"unknown setting", "state_dirr: /x", "tidemark.yaml:1: state_dirr: no such setting"},
-		{"unknown setting in a group", "\ncapture: {account: {include: [a]}}", "tidemark.yaml:2: capture.account: no such setting; there are accounts, conversations, history, poll"},
+		{"unknown setting in a group", "\ncapture: {account: {include: [a]}}", "tidemark.yaml:2: capture.account: no such setting; there are accounts, conversations, history, poll, media"},
 		{"set twice", "log: {level: info}\nlog: {level: warn}", ":2: log: "},
 		{"size in words", "spool:\n  max_bytes: lots", `:2: spool.max_bytes: "lots": must be a size`},
 		{"size of decimal units", "spool: {max_bytes: 2GB}", "must be a size"},
@@ -155,6 +162,9 @@ func TestRefusals(t *testing.T) {
 		{"huge size", "spool: {max_bytes: 99999999999TiB}", "must be a size"},
 		{"duration without unit", "capture: {poll: 10}", "must be a duration"},
 		{"duration too short", "capture: {poll: 1ms}", "from 100ms"},
+		{"kind of media in words", "capture: {media: {images: some}}", "must be true or false"},
+		{"largest medium in words", "capture: {media: {max_bytes: lots}}", "must be a size such as"},
+		{"giving up at once", "capture: {media: {give_up: 1s}}", "from 1m to 720h"},
 		{"history", "capture: {history: some}", "must be all, none or"},
 		{"history with a bad date", "capture: {history: {since: soon}}", "must be all, none or"},
 		{"history with two keys", "capture: {history: {since: 2026-01-01, until: 2026-02-01}}", "must be all, none or"},

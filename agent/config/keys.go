@@ -29,6 +29,7 @@ type Config struct {
 	Scope         collector.Scope
 	History       collector.History
 	Poll          time.Duration
+	Media         collector.MediaRules
 	Keys          []KeySource
 	SpoolMaxBytes int64
 	SpoolMinFree  int64
@@ -64,7 +65,7 @@ func (k Key) Env() string {
 
 // Keys lists every setting, in the order of the manual.
 func Keys() []Key {
-	return []Key{
+	return slices.Concat([]Key{
 		stringKey("archive.url", "", "where the archive is; empty means where this device is enrolled", checkURL,
 			func(c *Config) *string { return &c.ArchiveURL }),
 		stringKey("archive.key", "", "the archive's key, tmk1…; empty means the one this device is enrolled with", checkArchiveKey,
@@ -91,6 +92,7 @@ func Keys() []Key {
 		{Name: "capture.poll", Type: "duration, 100ms to 1h", Default: "10s", Doc: "how often everything is looked at, whatever the system reports",
 			set: func(c *Config, n *yaml.Node) error { return parsePoll(n, &c.Poll) },
 			get: func(c *Config) any { return c.Poll.String() }},
+	}, mediaKeys(), []Key{
 		{Name: "keys", Type: "list of key sources", Default: "[]", Doc: "where the keys of databases and images come from, beside those added on this device",
 			set: func(c *Config, n *yaml.Node) error { return parseSources(n, &c.Keys) },
 			get: func(c *Config) any { return c.Keys }},
@@ -106,7 +108,7 @@ func Keys() []Key {
 		{Name: "log.format", Type: "text or json", Default: "text", Doc: "the form of log lines",
 			set: func(c *Config, n *yaml.Node) error { return parseFormat(n, &c.LogFormat) },
 			get: func(c *Config) any { return c.LogFormat }},
-	}
+	})
 }
 
 func stringKey(name, def, doc string, check func(string) error, field func(*Config) *string) Key {

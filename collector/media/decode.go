@@ -42,23 +42,6 @@ type Keys struct {
 	Tail *byte    // what the ends of V1 and V2 are XORed with, when the file itself does not tell
 }
 
-// Readings are the AES keys that a key may mean: 16 bytes that happen to be printable,
-// kept by people as 16 characters, as 32 of which the first 16 count, or as 32 hex
-// digits [A for 16 bytes, B for the confusion].
-func Readings(key []byte) [][]byte {
-	switch len(key) {
-	case aes.BlockSize:
-		return [][]byte{key}
-	case 2 * aes.BlockSize:
-		out := [][]byte{key[:aes.BlockSize]}
-		if raw, err := hexBytes(key); err == nil {
-			out = append(out, raw)
-		}
-		return out
-	}
-	return nil
-}
-
 // Content is a file as it is to be captured.
 type Content struct {
 	Format string // one of Plain, XOR, V1, V2

@@ -1,17 +1,10 @@
 package media
 
 import (
-	"encoding/hex"
 	"path"
 	"strings"
 	"unicode/utf8"
 )
-
-func hexBytes(text []byte) ([]byte, error) {
-	out := make([]byte, hex.DecodedLen(len(text)))
-	_, err := hex.Decode(out, text)
-	return out, err
-}
 
 func extension(name string) string { return strings.ToLower(path.Ext(name)) }
 
