@@ -74,13 +74,16 @@ type Batch struct {
 // and the archive's log name.
 func (b *Batch) Hash() Hash { return b.hash }
 
-func (b *Batch) rehash() {
+func (b *Batch) rehash() { b.rehashWith(sha256.Sum256(b.Payload)) }
+
+// rehashWith is rehash when the payload's SHA-256 is known.
+func (b *Batch) rehashWith(payload [32]byte) {
 	h := sha256.New()
 	h.Write([]byte(batchDomain))
 	h.Write(b.Raw[:signedLen])
-	k, p := sha256.Sum256(b.KeyHeader), sha256.Sum256(b.Payload)
+	k := sha256.Sum256(b.KeyHeader)
 	h.Write(k[:])
-	h.Write(p[:])
+	h.Write(payload[:])
 	h.Sum(b.hash[:0])
 }
 

@@ -70,9 +70,7 @@ type request struct {
 	id      seal.Lane
 	lane    *lane
 	records int
-	key     *seal.DataKey
-	payload []byte
-	counter uint32
+	sealed  *seal.Sealed // nil without records
 	cursors []Cursor
 	result  chan error
 }
@@ -84,15 +82,16 @@ func (s *Spool) sealRecords(req *request, ndjson []byte) error {
 	if err != nil {
 		return err
 	}
-	req.key = key
-	req.payload, req.counter, err = key.Seal(seal.Compress(ndjson))
-	if err != nil {
-		return err
+	req.sealed, err = key.SealRecords(ndjson)
+	return err
+}
+
+// size is how many bytes the request adds.
+func (r *request) size() int {
+	if r.sealed == nil {
+		return 0
 	}
-	if len(req.payload) > seal.MaxPayload {
-		return fmt.Errorf("batch of %d bytes sealed is larger than %d", len(req.payload), seal.MaxPayload)
-	}
-	return nil
+	return r.sealed.Len()
 }
 
 func (s *Spool) dataKey(id seal.Lane, l *lane) (*seal.DataKey, error) {
@@ -130,13 +129,13 @@ func (s *Spool) commitLoop() {
 		case <-s.quit:
 			return
 		}
-		size := len(group[0].payload)
+		size := group[0].size()
 	gather:
 		for len(group) < groupMax && size < groupMaxBytes {
 			select {
 			case req := <-s.requests:
 				group = append(group, req)
-				size += len(req.payload)
+				size += req.size()
 			default:
 				break gather
 			}
@@ -178,12 +177,15 @@ func (s *Spool) commit(group []*request) {
 		err = fmt.Errorf("commit to spool: %w", err)
 	}
 	for _, req := range admitted {
+		if req.sealed != nil {
+			req.sealed.Release()
+		}
 		req.result <- err
 	}
 }
 
 func (s *Spool) put(tx *bbolt.Tx, req *request, done *change) error {
-	if req.records > 0 {
+	if req.sealed != nil {
 		h, ok := done.heads[req.lane]
 		if !ok {
 			s.mu.Lock()
@@ -191,15 +193,11 @@ func (s *Spool) put(tx *bbolt.Tx, req *request, done *change) error {
 			s.mu.Unlock()
 		}
 		keys := tx.Bucket(keysBucket)
-		keyName := append(append([]byte{}, byte(req.id)), req.key.ID[:]...)
-		var carried []byte
-		if keys.Get(keyName) == nil {
-			carried = req.key.Header
-		}
-		b, err := seal.NewBatch(s.opts.Identity, seal.Header{
-			Lane: req.id, Device: s.opts.Identity.ID(), Key: req.key.ID, Seq: h.seq + 1, Sealed: s.clock(),
-			Records: uint32(req.records), Counter: req.counter, Previous: h.hash,
-		}, carried, req.payload)
+		key := req.sealed.Key()
+		keyName := append(append([]byte{}, byte(req.id)), key.ID[:]...)
+		b, err := req.sealed.Batch(s.opts.Identity, seal.Header{
+			Seq: h.seq + 1, Sealed: s.clock(), Records: uint32(req.records), Previous: h.hash,
+		}, keys.Get(keyName) == nil)
 		if err != nil {
 			return err
 		}
@@ -207,7 +205,7 @@ func (s *Spool) put(tx *bbolt.Tx, req *request, done *change) error {
 		if err := tx.Bucket(lanesBucket).Bucket(req.lane.name).Put(seq, b.Raw); err != nil {
 			return err
 		}
-		if err := putSummed(keys, keyName, append(seq, req.key.Header...)); err != nil {
+		if err := putSummed(keys, keyName, append(seq, key.Header...)); err != nil {
 			return err
 		}
 		h.seq, h.hash = b.Seq, b.Hash()

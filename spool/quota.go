@@ -114,7 +114,7 @@ func (s *Spool) admit(group []*request) []*request {
 	pending := s.pending
 	admitted := group[:0:0]
 	for _, req := range group {
-		n := int64(len(req.payload))
+		n := int64(req.size())
 		var refused error
 		switch {
 		case n == 0:
