@@ -123,7 +123,7 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 		return nil, err
 	}
 	p.spool, err = spool.Open(filepath.Join(c.StateDir, spoolFile), spool.Options{
-		Identity: e.identity, Archive: e.archive, MaxBytes: c.SpoolMaxBytes, MinFree: c.SpoolMinFree, Logger: a.log.With("component", "spool"), Now: a.opts.Now,
+		Identity: e.identity, Archive: e.archive, MaxBytes: c.SpoolMaxBytes, MinFree: c.SpoolMinFree, Lasting: lastingCursors, Logger: a.log.With("component", "spool"), Now: a.opts.Now,
 	})
 	if err != nil {
 		return nil, err

@@ -209,5 +209,9 @@ func SpoolAt(c *config.Config) (path string, o spool.Options, err error) {
 	if err != nil {
 		return path, o, err
 	}
-	return path, spool.Options{Identity: e.identity, Archive: e.archive}, nil
+	return path, spool.Options{Identity: e.identity, Archive: e.archive, Lasting: lastingCursors}, nil
 }
+
+// lastingCursors pass no record: when capture began (collector/cursor.go), without
+// which history: none would begin anew.
+var lastingCursors = []string{"h"}

@@ -41,7 +41,7 @@ func newVictim(t *testing.T) *victim {
 			}
 			text += string(noise)
 		}
-		v.append(seal.Messages, 1, text, spool.Cursor{Key: "n", Value: []byte(fmt.Sprint(n))}, spool.Cursor{Key: fmt.Sprintf("k/%d", n), Value: []byte("v")})
+		v.append(seal.Messages, 1, text, spool.Cursor{Key: "h", Value: []byte(fmt.Sprint("h", n))}, spool.Cursor{Key: "n", Value: []byte(fmt.Sprint(n))}, spool.Cursor{Key: fmt.Sprintf("k/%d", n), Value: []byte("v")})
 		v.records[string(lines(1, text).NDJSON)] = uint64(n)
 	}
 	for n := 1; n <= 4; n++ {
@@ -290,7 +290,7 @@ func (v *victim) check(t *testing.T, damage func([]byte) []byte, want outcome) {
 	}
 	open := func() *spool.Spool {
 		t.Helper()
-		s, err := spool.Open(path, spool.Options{Identity: v.id, Archive: v.archive.Archive})
+		s, err := spool.Open(path, spool.Options{Identity: v.id, Archive: v.archive.Archive, Lasting: []string{"h"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -330,6 +330,9 @@ func (v *victim) check(t *testing.T, damage func([]byte) []byte, want outcome) {
 	cursor, _ := s.Cursor("n")
 	if wantAt := map[string]string{"": "14", spool.CursorsKept: "14", spool.CursorsAcknowledged: "4"}[want.cursors]; string(cursor) != wantAt {
 		t.Errorf("cursor at %s, want %s", cursor, wantAt)
+	}
+	if h, _ := s.Cursor("h"); string(h) != "h14" && string(h) != "h4" || strings.HasPrefix(want.found, "does not") && string(h) != "h14" {
+		t.Errorf("the lasting cursor is %q", h)
 	}
 	if err := s.Append(t.Context(), seal.Messages, lines(1, "fresh")); err != nil {
 		t.Fatal(err)

@@ -157,3 +157,21 @@ func TestCutWhileOpen(t *testing.T) {
 		t.Error("a fresh record does not flow")
 	}
 }
+
+// Batches of an identity that this device had before are no damage: whether they are
+// whole cannot be judged here, and nothing of them is thrown away.
+func TestAnotherIdentity(t *testing.T) {
+	w := newWorld(t)
+	w.append(seal.Messages, 1, "of the old identity")
+	old := w.peek(seal.Messages)
+	w.s.Close()
+	w.id = seal.NewIdentity()
+	w.open()
+	if got := w.peek(seal.Messages); w.s.Recovery() != nil || len(got) != 1 || got[0].Hash() != old[0].Hash() {
+		t.Errorf("%d batches, %+v", len(got), w.s.Recovery())
+	}
+	w.s.Close()
+	if i, err := spool.Verify(w.path, spool.Options{Identity: w.id}); err != nil || !i.Sound() {
+		t.Errorf("%+v, %v", i, err)
+	}
+}

@@ -55,6 +55,11 @@ func planned(found *finding, in *survey, kept *keptForm, reason seal.Reason, o *
 		p.cursors, p.went = map[string][]byte{}, CursorsNone
 	}
 	p.cursors = maps.Clone(p.cursors)
+	for _, key := range o.Lasting {
+		if v, ok := own[key]; ok {
+			p.cursors[key] = v
+		}
+	}
 	return p, nil
 }
 

@@ -82,6 +82,10 @@ type Options struct {
 	Logger   *slog.Logger   // nil discards
 	Now      func() time.Time
 
+	// Lasting are keys of cursors that pass no record. They stay when a damage sends
+	// the others back.
+	Lasting []string
+
 	// Progress, when set, is told during a salvage how far it is, in bytes.
 	Progress func(done, total int64)
 }

@@ -176,7 +176,7 @@ func (i *Inspection) verify(path string, in *survey, o *Options) error {
 					return err
 				}
 				b, err := seal.ParseBatch(raw)
-				if err == nil {
+				if err == nil && b.Device == o.Identity.ID() { // another's cannot be judged
 					err = b.Verify(o.Identity.Public())
 				}
 				switch {
