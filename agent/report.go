@@ -52,9 +52,9 @@ func (s *Status) WriteText(w io.Writer) error {
 	t.Flush()
 	if s.Capture != nil && len(s.Capture.Accounts) > 0 {
 		b.WriteByte('\n')
-		fmt.Fprintf(t, "account\tstate\tsince\tlast read\tmessages\trevisions\n")
+		fmt.Fprintf(t, "account\tstate\tsince\tlast read\tmessages\trevisions\tfiles awaited\n")
 		for _, a := range s.Capture.Accounts {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\n", a.Account, a.State, when(a.Since, s.At), when(a.LastRead, s.At), a.Messages, a.Revisions)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\n", a.Account, a.State, when(a.Since, s.At), when(a.LastRead, s.At), a.Messages, a.Revisions, a.Files)
 		}
 		t.Flush()
 	}

@@ -79,6 +79,7 @@ type mediaAccount struct {
 	files   *media.Files
 	indexes map[string]*indexDB
 	seen    map[string]sighting // files that may be being written
+	tails   map[byte]int        // what pictures told of the byte that their ends are XORed with
 }
 
 // mediaFacts are what the pass knows of an account, for the worker to go by.
@@ -117,7 +118,7 @@ func (at *attachments) update(ctx context.Context, folder string, facts mediaFac
 	a := at.accounts[folder]
 	at.mu.Unlock()
 	if a == nil {
-		a = &mediaAccount{folder: folder, files: media.NewFiles(facts.path), indexes: map[string]*indexDB{}, seen: map[string]sighting{}, faults: map[string]error{}}
+		a = &mediaAccount{folder: folder, files: media.NewFiles(facts.path), indexes: map[string]*indexDB{}, seen: map[string]sighting{}, tails: map[byte]int{}, faults: map[string]error{}}
 		var err error
 		if a.items, err = at.restore(ctx, folder, facts); err != nil {
 			return err

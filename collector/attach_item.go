@@ -45,6 +45,7 @@ type item struct {
 // What an item can wait for.
 const (
 	whyKey     = "image key"
+	whyTail    = "what pictures end with"
 	whyWritten = "being written"
 )
 

@@ -128,6 +128,9 @@ func (r *round) file(f *findings, c media.Candidate) error {
 	case errors.Is(err, media.ErrImageKey) && r.at.c.opts.Now().Sub(f.next.Added) < r.at.giveUp():
 		f.wait(whyKey)
 		return nil
+	case errors.Is(err, media.ErrTail) && r.at.c.opts.Now().Sub(f.next.Added) < r.at.giveUp():
+		f.wait(whyTail)
+		return nil
 	case err != nil && age < unreadable:
 		f.wait(whyWritten)
 		return nil
@@ -150,12 +153,34 @@ func (r *round) decode(f *findings, c media.Candidate, file *media.File) (*media
 		return media.AsIs(file, size, f.next.Want.Name), nil
 	}
 	content, err := media.Decode(file, size, r.facts.images)
-	if errors.Is(err, media.ErrTail) {
-		if b, ok := r.a.files.Vote(c.Path, r.facts.images); ok {
-			content, err = media.Decode(file, size, media.Keys{AES: r.facts.images.AES, Tail: &b})
+	if err == nil && content.Tail != nil {
+		r.a.tails[*content.Tail]++
+	}
+	if !errors.Is(err, media.ErrTail) {
+		return content, err
+	}
+	b, ok := r.a.files.Vote(c.Path, r.facts.images)
+	if !ok {
+		b, ok = majority(r.a.tails)
+	}
+	if ok {
+		return media.Decode(file, size, media.Keys{AES: r.facts.images.AES, Tail: &b})
+	}
+	return nil, err
+}
+
+// majority is what more than half of three or more votes are for.
+func majority(votes map[byte]int) (byte, bool) {
+	cast := 0
+	for _, n := range votes {
+		cast += n
+	}
+	for b, n := range votes {
+		if n >= 3 && 2*n > cast {
+			return b, true
 		}
 	}
-	return content, err
+	return 0, false
 }
 
 // raw captures a file that cannot be decoded as it is stored, so that whoever learns
@@ -215,7 +240,7 @@ func (r *round) voice(f *findings) error {
 
 func (f *findings) wait(why string) {
 	f.waiting = true
-	if f.next.why != whyKey {
+	if f.next.why == "" || f.next.why == whyWritten {
 		f.next.why = why
 	}
 }
@@ -261,7 +286,7 @@ func (r *round) conclude(it *item, f *findings) error {
 	f.next.next = it.after(now, wall, sent)
 	if f.waiting {
 		f.next.next = now.Add(r.at.settle)
-		if f.next.why == whyKey {
+		if f.next.why == whyKey || f.next.why == whyTail && wall.Sub(it.Added) > time.Minute {
 			f.next.next = now.Add(time.Minute)
 		}
 	}

@@ -60,7 +60,7 @@ var small struct {
 	files map[string][]byte
 }
 
-func smallWorld(t *testing.T) *simtest.World {
+func smallWorld(t testing.TB) *simtest.World {
 	t.Helper()
 	w := simtest.New(t)
 	small.once.Do(func() {
@@ -89,7 +89,7 @@ func smallWorld(t *testing.T) *simtest.World {
 	return w
 }
 
-func newAttached(t *testing.T) *attached {
+func newAttached(t testing.TB) *attached {
 	w := smallWorld(t)
 	a := &attached{device: newDevice(t, w), w: w, contents: map[string][]byte{}}
 	a.keys.set(w.Key())
@@ -454,6 +454,35 @@ func TestImageKeyLate(t *testing.T) {
 	if e := a.events(); !slices.Contains(e, "recovered info") || s.Accounts[0].State != collector.StateCurrent {
 		t.Errorf("the state goes on: %s, events %v", s.Accounts[0].State, e)
 	}
+}
+
+// A picture that cannot tell what its end is XORed with goes by what others of the account
+// told, and is not guessed at before.
+func TestFileTailByVotes(t *testing.T) {
+	a := newAttached(t)
+	sent := time.Now().Add(-time.Hour)
+	still := append([]byte("wxgf\x18\x01"), bytes.Repeat([]byte{9, 8, 7}, 2000)...)
+	known := map[string][]byte{"still": still}
+	ids := a.send(image4(sent, stem(1)))
+	a.put(a.img(sent, stem(1)+"_h.dat"), v2(still), old)
+	c, err := collector.New(func() collector.Options { o := a.options; o.Spool = a.spool; return o }())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 3*time.Second)
+	defer stop()
+	if err := c.Once(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	c.Close()
+	a.want(ids[0], known, "original pending")
+	other := sent.AddDate(0, -3, 0) // in another folder
+	for i := range 3 {
+		a.send(image4(other, stem(10+i)))
+		a.put(a.img(other, stem(10+i)+"_h.dat"), v2(picture(uint64(i), 60)), old)
+	}
+	a.once()
+	a.want(ids[0], known, "original pending", "original captured =still")
 }
 
 // A file that is still being written is not captured, and is when it has been left

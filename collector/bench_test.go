@@ -1,10 +1,14 @@
 package collector_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"tidemark/collector"
 	"tidemark/collector/discover"
@@ -91,4 +95,50 @@ func historian(b *testing.B, w *simtest.World, s collector.Spool, id *seal.Ident
 		b.Fatal(err)
 	}
 	return c
+}
+
+// BenchmarkFiles captures a history of pictures, 1,000 or as many as TIDEMARK_BENCH_FILES
+// says, each of 20 KB in the client's form V2: found, decoded, hashed and written as
+// records. "again" is a pass that finds nothing new.
+func BenchmarkFiles(b *testing.B) {
+	n := 1000
+	if s := os.Getenv("TIDEMARK_BENCH_FILES"); s != "" {
+		var err error
+		if n, err = strconv.Atoi(s); err != nil {
+			b.Fatal(err)
+		}
+	}
+	a := newAttached(b)
+	sent := time.Now().Add(-48 * time.Hour)
+	plain := picture(1, 190)
+	for i := range n {
+		data := append(bytes.Clone(plain[:len(plain)-2]), byte(i), byte(i>>8), 0xff, 0xd9)
+		a.put(a.img(sent, stem(i)+"_h.dat"), v2(data), old)
+	}
+	rewrite(a.w, fmt.Sprintf(`WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM c WHERE i + 1 < %d)
+		INSERT INTO %s(server_id, local_type, sort_seq, real_sender_id, create_time, message_content, packed_info_data)
+		SELECT 900000 + i, 3, i, 1, %d, '<msg><img length="1"/></msg>', CAST(x'1a222220' || printf('%%032x', i) AS BLOB) FROM c`, n, a.table, sent.Unix()))
+	for b.Loop() {
+		o := a.options
+		s := &sink{}
+		o.Spool = s
+		c, err := collector.New(o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := c.Once(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		first := b.Elapsed()
+		if s.records.Load() < int64(3*n) { // message, piece and link
+			b.Fatalf("%d records of %d pictures", s.records.Load(), n)
+		}
+		if err := c.Once(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(n)/first.Seconds(), "files/s")
+		b.ReportMetric(float64(n*len(plain))/1e6/first.Seconds(), "MB/s")
+		b.ReportMetric(float64((b.Elapsed() - first).Milliseconds()), "ms/again")
+		c.Close()
+	}
 }

@@ -290,6 +290,18 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// Whatever a file holds, saying whether it is whole ends.
+func FuzzWhole(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x10ftypisomisom\x00\x00\x00\x08mdat"))
+	f.Add([]byte("\x00\x00\x00\x01mdat\xff\xff\xff\xff\xff\xff\xff\xff"))
+	f.Add([]byte("RIFF\xff\xff\xff\xffWEBP"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, mime := range append([]string{"video/mp4", "application/pdf"}, kinds...) {
+			media.Whole(bytes.NewReader(b), int64(len(b)), mime)
+		}
+	})
+}
+
 func BenchmarkDecode(b *testing.B) {
 	plain := pictureOf(b, "image/jpeg", 1200)
 	for _, s := range []struct {

@@ -301,7 +301,10 @@ func recordOf(s *sqlite3.Stmt, col int) string {
 	if s.ColumnType(col) == sqlite3.NULL {
 		return ""
 	}
-	b := s.ColumnRawBlob(col)
+	return recordID(s.ColumnRawBlob(col))
+}
+
+func recordID(b []byte) string {
 	if name := cleanStem(string(b)); name != "" {
 		return name
 	}

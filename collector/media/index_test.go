@@ -127,3 +127,15 @@ func TestVoices(t *testing.T) {
 		t.Errorf("3: %x %v", Join(got), err)
 	}
 }
+
+// Whatever extra_buffer holds, what is read out of it is the name of one folder.
+func FuzzRecordID(f *testing.F) {
+	f.Add([]byte("abcd1234"))
+	f.Add([]byte("\x0a\x08ABCD1234\x10\x01"))
+	f.Add([]byte("../../../etc/passwd"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if id := recordID(b); id != "" && cleanName(id) != id {
+			t.Fatalf("%q", id)
+		}
+	})
+}
