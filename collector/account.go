@@ -193,6 +193,7 @@ func (a *account) pass(ctx context.Context, look bool) error {
 		if err := a.readSessions(ctx); err != nil {
 			return err
 		}
+		a.scopeFiles()
 	}
 	current := true
 	for _, file := range sortedKeys(a.shards) {

@@ -74,6 +74,8 @@ type mediaAccount struct {
 	state  State // of the account's files; see states
 	detail string
 	faults map[string]error // by index database: why it is not read
+	// Conversations of items that are out of scope; nil until the pass has said.
+	outside map[string]bool
 
 	// The worker's own.
 	files   *media.Files
@@ -169,6 +171,29 @@ func (at *attachments) pending(folder string) int {
 		return len(a.items)
 	}
 	return 0
+}
+
+// conversations are those of an account's items, each once.
+func (at *attachments) conversations(folder string) map[string]bool {
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	out := map[string]bool{}
+	if a := at.accounts[folder]; a != nil {
+		for _, it := range a.items {
+			out[it.Conversation] = true
+		}
+	}
+	return out
+}
+
+// scope tells which of them are out of scope. Nothing is looked for before.
+func (at *attachments) scope(folder string, outside map[string]bool) {
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	if a := at.accounts[folder]; a != nil {
+		a.outside = outside
+	}
+	at.hint()
 }
 
 // hint has the worker look soon.
@@ -302,7 +327,11 @@ func (at *attachments) account(ctx context.Context, folder string, young time.Du
 	now, wall := time.Now(), at.c.opts.Now()
 	at.mu.Lock()
 	a := at.accounts[folder]
-	r := &round{at: at, a: a, facts: a.facts, ctx: ctx, contents: map[string]bool{}}
+	r := &round{at: at, a: a, facts: a.facts, outside: a.outside, ctx: ctx, contents: map[string]bool{}}
+	if r.outside == nil {
+		at.mu.Unlock()
+		return time.Time{}, nil
+	}
 	for _, it := range a.items {
 		if !it.next.After(now) || wall.Sub(it.Want.Sent) < young {
 			it.learn()

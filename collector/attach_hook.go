@@ -148,3 +148,14 @@ func (a *account) attachFacts(ctx context.Context) error {
 	facts.images = a.images
 	return a.c.attach.update(ctx, a.folder(), facts)
 }
+
+// scopeFiles tells the worker which conversations are out of scope by now.
+func (a *account) scopeFiles() {
+	outside := map[string]bool{}
+	for username := range a.c.attach.conversations(a.folder()) {
+		if !a.inScope(username) {
+			outside[username] = true
+		}
+	}
+	a.c.attach.scope(a.folder(), outside)
+}

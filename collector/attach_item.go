@@ -143,12 +143,14 @@ func (it *item) first(rules *MediaRules) record.Media {
 	}
 	switch {
 	case !rules.takes(it.Want.Type):
-		m.State, m.Cause = record.MediaExcluded, "files of this kind are not captured, by configuration"
+		m.State, m.Cause = record.MediaExcluded, notTaken
 	case rules.MaxBytes > 0 && it.Want.Size > rules.MaxBytes:
 		m.State, m.Cause = record.MediaTooLarge, tooLarge(rules)
 	}
 	return m
 }
+
+const notTaken = "files of this kind are not captured, by configuration"
 
 func tooLarge(rules *MediaRules) string {
 	return fmt.Sprintf("larger than the %d bytes that are captured at most, by configuration", rules.MaxBytes)

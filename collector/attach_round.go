@@ -27,6 +27,8 @@ type round struct {
 	ctx   context.Context
 	due   []*item
 
+	outside map[string]bool // conversations
+
 	consulted bool             // the index databases were read
 	faults    map[string]error // of them
 
@@ -80,6 +82,10 @@ func (r *round) look(it *item, final bool) (found bool, err error) {
 	f := findings{next: *it}
 	r.at.mu.Unlock()
 	f.next.why = ""
+	if cause := r.excluded(it); cause != "" {
+		f.media = append(f.media, record.Media{Role: f.next.role(record.RoleOriginal), State: record.MediaExcluded, Cause: cause, Item: it.Want.Item})
+		return true, r.say(it, &f, true)
+	}
 	if it.Want.Type == record.TypeVoice && len(it.voices) > 0 {
 		err = r.voice(&f)
 	} else {
@@ -92,6 +98,18 @@ func (r *round) look(it *item, final bool) (found bool, err error) {
 		return false, nil // what was captured of it so far is said in the end
 	}
 	return true, r.conclude(it, &f)
+}
+
+// excluded says why an item that waited is not to be captured any more: the
+// configuration may be another than when its message was.
+func (r *round) excluded(it *item) string {
+	switch {
+	case r.outside[it.Conversation]:
+		return "the conversation is not captured any more, by configuration"
+	case !r.rules().takes(it.Want.Type):
+		return notTaken
+	}
+	return ""
 }
 
 func (r *round) files(f *findings) error {

@@ -712,3 +712,76 @@ func (n *nearlyFull) Stats() (spool.Stats, error) {
 	}
 	return s, err
 }
+
+// What waits for its file when the configuration comes to leave it out is not captured,
+// and that is said.
+func TestMediaRulesChange(t *testing.T) {
+	a := newAttached(t)
+	sent := time.Now().Add(-time.Hour)
+	ids := a.send(image4(sent, stem(1)))
+	a.once()
+	a.want(ids[0], nil, "original pending")
+	a.put(a.img(sent, stem(1)+"_h.dat"), v2(picture(1, 60)), old)
+	a.options.Scope.Conversations.Exclude = []string{"*"}
+	a.device.once()
+	a.want(ids[0], nil, "original pending", "original excluded")
+	if a.pieces != 0 {
+		t.Errorf("%d pieces were captured", a.pieces)
+	}
+}
+
+// blocking is a spool whose media lane takes nothing until it is let go.
+type blocking struct {
+	*spool.Spool
+	reached chan struct{}
+	release chan struct{}
+}
+
+func (b *blocking) Append(ctx context.Context, l seal.Lane, r spool.Records, c ...spool.Cursor) error {
+	if l == seal.Media {
+		select {
+		case b.reached <- struct{}{}:
+		default:
+		}
+		select {
+		case <-b.release:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return b.Spool.Append(ctx, l, r, c...)
+}
+
+// A text is captured while a file is stuck on its way: files never hold messages up.
+func TestTextPassesFiles(t *testing.T) {
+	a := newAttached(t)
+	sent := time.Now().Add(-time.Hour)
+	known := map[string][]byte{"full": picture(1, 60)}
+	ids := a.send(image4(sent, stem(1)))
+	a.put(a.img(sent, stem(1)+"_h.dat"), v2(known["full"]), old)
+	stuck := &blocking{Spool: a.spool, reached: make(chan struct{}, 1), release: make(chan struct{})}
+	o := a.options
+	o.Spool = stuck
+	c, err := collector.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := c.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	defer running.Wait()
+	defer stop()
+	<-stuck.reached
+	text := a.send(message{kind: 1, sent: time.Now(), content: "a text in the meantime"})
+	eventually(t, func() bool {
+		return slices.ContainsFunc(a.all(), func(r *record.Record) bool { return r.ServerID == fmt.Sprint(text[0]) })
+	})
+	a.want(ids[0], known, "original pending")
+	close(stuck.release)
+	eventually(t, func() bool { return len(a.media(ids[0], known)) > 1 })
+	a.want(ids[0], known, "original pending", "original captured =full")
+}
