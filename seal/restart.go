@@ -51,6 +51,7 @@ const (
 	Damaged Reason = 1 // the device's spool was damaged; what could be saved follows
 	Lost    Reason = 2 // the device's spool was gone
 	Forked  Reason = 3 // the archive's head is not in this device's chain: one of the two was restored or cloned
+	Refused Reason = 4 // the archive refuses a batch for good; the device keeps it aside
 )
 
 func (r Reason) String() string {
@@ -61,6 +62,8 @@ func (r Reason) String() string {
 		return "lost"
 	case Forked:
 		return "forked"
+	case Refused:
+		return "refused"
 	}
 	return fmt.Sprintf("reason(%d)", uint8(r))
 }

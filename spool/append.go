@@ -71,6 +71,7 @@ type request struct {
 	lane    *lane
 	records int
 	sealed  *seal.Sealed // nil without records
+	again   *seal.Batch  // a batch that gets another number, instead
 	cursors []Cursor
 	result  chan error
 }
@@ -88,6 +89,9 @@ func (s *Spool) sealRecords(req *request, ndjson []byte) error {
 
 // size is how many bytes the request adds.
 func (r *request) size() int {
+	if r.again != nil {
+		return len(r.again.Raw)
+	}
 	if r.sealed == nil {
 		return 0
 	}
@@ -185,27 +189,18 @@ func (s *Spool) commit(group []*request) {
 }
 
 func (s *Spool) put(tx *bbolt.Tx, req *request, done *change) error {
-	if req.sealed != nil {
+	if req.sealed != nil || req.again != nil {
 		h, ok := done.heads[req.lane]
 		if !ok {
 			s.mu.Lock()
 			h = req.lane.head
 			s.mu.Unlock()
 		}
-		keys := tx.Bucket(keysBucket)
-		key := req.sealed.Key()
-		keyName := append(append([]byte{}, byte(req.id)), key.ID[:]...)
-		b, err := req.sealed.Batch(s.opts.Identity, seal.Header{
-			Seq: h.seq + 1, Sealed: s.clock(), Records: uint32(req.records), Previous: h.hash,
-		}, keys.Get(keyName) == nil)
+		b, err := s.follow(tx, req, h)
 		if err != nil {
 			return err
 		}
-		seq := binary.BigEndian.AppendUint64(nil, b.Seq)
-		if err := tx.Bucket(lanesBucket).Bucket(req.lane.name).Put(seq, b.Raw); err != nil {
-			return err
-		}
-		if err := putSummed(keys, keyName, append(seq, key.Header...)); err != nil {
+		if err := tx.Bucket(lanesBucket).Bucket(req.lane.name).Put(binary.BigEndian.AppendUint64(nil, b.Seq), b.Raw); err != nil {
 			return err
 		}
 		h.seq, h.hash = b.Seq, b.Hash()
@@ -232,6 +227,26 @@ func (s *Spool) put(tx *bbolt.Tx, req *request, done *change) error {
 		done.cursors = append(done.cursors, c)
 	}
 	return nil
+}
+
+// follow makes the request's batch as the one behind the head, and sees to it that its
+// data key's header is kept.
+func (s *Spool) follow(tx *bbolt.Tx, req *request, h head) (*seal.Batch, error) {
+	if b := req.again; b != nil {
+		header := b.Header
+		header.Seq, header.Previous = h.seq+1, h.hash
+		return seal.NewBatch(s.opts.Identity, header, b.KeyHeader, b.Payload)
+	}
+	keys := tx.Bucket(keysBucket)
+	key := req.sealed.Key()
+	name := append(append([]byte{}, byte(req.id)), key.ID[:]...)
+	b, err := req.sealed.Batch(s.opts.Identity, seal.Header{
+		Seq: h.seq + 1, Sealed: s.clock(), Records: uint32(req.records), Previous: h.hash,
+	}, keys.Get(name) == nil)
+	if err != nil {
+		return nil, err
+	}
+	return b, putSummed(keys, name, append(binary.BigEndian.AppendUint64(nil, b.Seq), key.Header...))
 }
 
 // show brings memory up to what the transaction made durable.

@@ -23,11 +23,11 @@ func (a *app) spoolCommand() *cobra.Command {
 		Short: "Look at what waits for the archive, on this device's disk",
 		Long: `What waits for the archive is in one sealed file. A running agent finds damage to
 it, sets the damaged file aside and goes on by itself; these commands are for
-looking, and for an agent that is stopped. They change nothing, but for salvage.
+looking, and for an agent that is stopped. Only salvage and replay change anything.
 
 They end with 1 when something is wrong with the file.`,
 	},
-		a.spoolInspect(), a.spoolVerify(), a.spoolSalvage())
+		a.spoolInspect(), a.spoolVerify(), a.spoolSalvage(), a.spoolQuarantine(), a.spoolReplay())
 }
 
 func (a *app) spoolInspect() *cobra.Command {
