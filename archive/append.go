@@ -29,7 +29,11 @@ func (a *Archive) Enroll(token string, e *protocol.Enrollment) (seal.DeviceID, e
 	if err != nil {
 		return id, err
 	}
-	if err := a.registry.Enroll(token, id, e, a.now()); err != nil {
+	err = a.registry.Enroll(token, id, e, a.now())
+	if err != nil && !errors.Is(err, registry.ErrToken) && !errors.Is(err, registry.ErrRevoked) {
+		err = a.failed(err)
+	}
+	if err != nil {
 		return id, err
 	}
 	a.logger.Info("device enrolled", "device", id.String())
@@ -69,8 +73,7 @@ func (a *Archive) Append(ctx context.Context, id store.Lane, batches []*seal.Bat
 		more, cerr := a.commit(context.WithoutCancel(ctx), l, fresh, restarts)
 		if cerr != nil {
 			l.settled = false
-			a.stop(cerr)
-			err = cerr
+			err = a.failed(cerr)
 		}
 		receipts = append(receipts, more...)
 	}

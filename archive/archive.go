@@ -52,7 +52,6 @@ import (
 	"tidemark/archive/registry"
 	"tidemark/archive/store"
 	"tidemark/archive/tlog"
-	"tidemark/internal/durable"
 	"tidemark/seal"
 	"tidemark/seal/protocol"
 )
@@ -87,6 +86,7 @@ type Options struct {
 
 // Archive is open for writing. Its methods may be called concurrently.
 type Archive struct {
+	folder   Folder
 	keys     *Keys
 	store    *store.Store
 	log      *tlog.Log
@@ -98,9 +98,12 @@ type Archive struct {
 	now      func() time.Time
 	hook     hook
 
-	mu      sync.Mutex
-	lanes   map[store.Lane]*lane // never shrinks
-	stopped chan struct{}        // closed, under mu, when the archive takes no more
+	mu       sync.Mutex
+	lanes    map[store.Lane]*lane // never shrinks
+	stopped  chan struct{}        // closed, under mu, when the archive takes no more
+	trouble  error                // of the write that failed last; nil when all is well
+	failures int                  // how often trouble was set
+	mending  sync.WaitGroup       // mend, when it runs
 }
 
 // hook is called before and after each step of commit, with what the step is;
@@ -121,7 +124,7 @@ func open(ctx context.Context, dir string, o Options, h hook) (a *Archive, err e
 		return nil, err
 	}
 	a = &Archive{
-		keys: keys, store: store.New(f.Batches()), opener: content.NewOpener(keys.Recipients...),
+		folder: f, keys: keys, store: store.New(f.Batches()), opener: content.NewOpener(keys.Recipients...),
 		logger: o.Logger, now: o.Now, hook: h, lanes: map[store.Lane]*lane{}, stopped: make(chan struct{}),
 	}
 	if a.logger == nil {
@@ -173,6 +176,13 @@ func takeLock(ctx context.Context, name string) (l *filelock.Lock, err error) {
 	return nil, err
 }
 
+// How long Close waits for the log's last checkpoint. The next Open makes one that
+// is missing.
+const (
+	closeTime       = time.Minute
+	closeTimeFailed = 2 * time.Second
+)
+
 // Close ends the archive's work in good order: the log's last checkpoint covers
 // all that was received.
 func (a *Archive) Close() error {
@@ -186,8 +196,15 @@ func (a *Archive) Close() error {
 	for _, l := range lanes {
 		l.acquire(context.Background())
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	if a.hasStopped() || a.Trouble() != nil { // the disk may never take the checkpoint
+		ctx, cancel = context.WithTimeout(ctx, closeTimeFailed)
+		defer cancel()
+	}
 	a.end()
-	if err := a.close(context.Background()); err != nil {
+	a.mending.Wait()
+	if err := a.close(ctx); err != nil {
 		return fmt.Errorf("close archive: %w", err)
 	}
 	return nil
@@ -196,7 +213,6 @@ func (a *Archive) Close() error {
 func (a *Archive) close(ctx context.Context) error {
 	var errs []error
 	if a.log != nil {
-		// Tessera waits for a checkpoint, at most a minute.
 		errs = append(errs, a.log.Close(ctx))
 	}
 	if a.index != nil {
@@ -229,16 +245,8 @@ func (a *Archive) Registry() *registry.Registry { return a.registry }
 // Now is the archive's clock.
 func (a *Archive) Now() time.Time { return a.now() }
 
-// Stopped is closed when the archive takes no more: after Close, or a failed write.
+// Stopped is closed when the archive takes no more: after Close, or a failed sync.
 func (a *Archive) Stopped() <-chan struct{} { return a.stopped }
-
-// stop notes an error after which nothing is known about the disk.
-func (a *Archive) stop(err error) {
-	if errors.Is(err, durable.ErrSync) {
-		a.logger.Error("stopping: what reached the disk is not known", "err", err)
-		a.end()
-	}
-}
 
 func (a *Archive) end() {
 	a.mu.Lock()
@@ -322,8 +330,7 @@ func (a *Archive) ready(ctx context.Context, l *lane) error {
 		return nil
 	}
 	if err := a.recover(context.WithoutCancel(ctx), l); err != nil {
-		a.stop(err)
-		return fmt.Errorf("recover lane %s: %w", l.id, err)
+		return fmt.Errorf("recover lane %s: %w", l.id, a.failed(err))
 	}
 	return nil
 }

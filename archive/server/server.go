@@ -31,7 +31,8 @@ import (
 	"tidemark/seal/protocol"
 )
 
-// PathHealth answers {"status":"ok"} while the archive takes batches.
+// PathHealth answers {"status":"ok"} while the archive takes batches, and a problem
+// while it can't write.
 const PathHealth = "/v1/health"
 
 // Limits. A body larger than its limit is answered with 413.
@@ -164,6 +165,9 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
 	case <-s.archive.Stopped():
 		return archive.ErrStopped
 	default:
+	}
+	if err := s.archive.Trouble(); err != nil {
+		return err
 	}
 	return writeJSON(w, map[string]string{"status": "ok"})
 }

@@ -65,8 +65,13 @@ func (b *syncBuffer) String() string {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
+	return newSiteIn(t, t.TempDir())
+}
+
+func newSiteIn(t *testing.T, parent string) *site {
+	t.Helper()
 	t.Parallel()
-	s := &site{t: t, dir: filepath.Join(t.TempDir(), "a"), log: &syncBuffer{}}
+	s := &site{t: t, dir: filepath.Join(parent, "a"), log: &syncBuffer{}}
 	if _, err := archive.Init(t.Context(), s.dir, "archive.test", archivetest.Time); err != nil {
 		t.Fatal(err)
 	}

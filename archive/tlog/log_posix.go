@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 
 	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/api/layout"
@@ -90,9 +92,20 @@ func (l *Log) Add(ctx context.Context, entries ...[]byte) ([]uint64, error) {
 		indexes[i] = index.Index
 	}
 	if failed != nil {
-		return nil, fmt.Errorf("add to log: %w", failed)
+		return nil, fmt.Errorf("add to log: %w", cause(failed))
 	}
 	return indexes, nil
+}
+
+// cause gives an error of Tessera the system's cause, which Tessera quotes and does
+// not wrap.
+func cause(err error) error {
+	for _, c := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+		if !errors.Is(err, c) && strings.Contains(err.Error(), c.Error()) {
+			return fmt.Errorf("%w (%w)", err, c)
+		}
+	}
+	return err
 }
 
 // Close waits until a checkpoint covers all that was added, and stops.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -90,8 +91,15 @@ func serveCommand() *cobra.Command {
 					return errors.Join(err, a.Close())
 				}
 			}
-			err = server.New(a, logger).Serve(cmd.Context(), ln)
-			if err = errors.Join(err, a.Close()); err == nil {
+			addr := ln.Addr().String()
+			for a != nil {
+				err = server.New(a, logger).Serve(cmd.Context(), ln)
+				if err = errors.Join(err, a.Close()); !errors.Is(err, archive.ErrStopped) || cmd.Context().Err() != nil {
+					break
+				}
+				a, ln, err = again(cmd.Context(), f, logger, func() (net.Listener, error) { return listenOn(addr, cert, key) })
+			}
+			if err == nil {
 				logger.Info("stopped")
 			}
 			return err
@@ -105,6 +113,38 @@ func serveCommand() *cobra.Command {
 	fl.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return withDir(cmd)
 }
+
+// again opens an archive that has stopped, as its disk failed, and listens again. It
+// tries until that works, or ctx ends, which gives nil, or there is something only a
+// person can do. Nobody is answered meanwhile: there is nothing true to say.
+func again(ctx context.Context, f archive.Folder, logger *slog.Logger, listen func() (net.Listener, error)) (*archive.Archive, net.Listener, error) {
+	for wait := reopenFirst; ; wait = min(2*wait, reopenMost) {
+		select {
+		case <-ctx.Done():
+			return nil, nil, nil
+		case <-time.After(wait):
+		}
+		a, err := archive.Open(ctx, string(f), archive.Options{Logger: logger})
+		if err == nil {
+			var ln net.Listener
+			if ln, err = listen(); err == nil {
+				logger.Info("serving again", "addr", ln.Addr().String())
+				return a, ln, nil
+			}
+			err = errors.Join(err, a.Close())
+		}
+		if ctx.Err() == nil && hintOf(err) != "" {
+			return nil, nil, err
+		}
+		logger.Error("can not open the archive again; trying until it goes", "err", err)
+	}
+}
+
+// How soon, and how seldom at last, a stopped archive is opened again.
+const (
+	reopenFirst = time.Second
+	reopenMost  = time.Minute
+)
 
 // listenOn binds the address. Without TLS it must be a loopback address: tokens
 // and metadata would be readable on the way otherwise, though content never is.
