@@ -57,6 +57,12 @@ func (s *Status) WriteText(w io.Writer) error {
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\n", a.Account, a.State, when(a.Since, s.At), when(a.LastRead, s.At), a.Messages, a.Revisions, a.Files)
 		}
 		t.Flush()
+		for _, a := range s.Capture.Accounts {
+			b.WriteString(typesText("types of messages that this version does not know, of "+a.Account+": ", a.Unknown))
+			if len(a.Unknown) > 0 {
+				b.WriteByte('\n')
+			}
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

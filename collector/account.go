@@ -49,6 +49,7 @@ type account struct {
 	lastRead time.Time
 
 	messages, revisions int64
+	unknown             map[[2]int64]int64 // messages of types that this version does not know, by type and sub-type
 }
 
 // database is one encrypted file of the account, besides what shard adds.
@@ -74,6 +75,7 @@ func newAccount(c *Collector, d discover.Account) *account {
 		named: map[string]*namedState{}, found: map[string]namedState{},
 	}
 	a.book = &book{secret: c.opts.Secret, prefix: "p/" + a.folder() + "/", marks: map[string]string{}, fresh: map[string]struct{}{}}
+	a.unknown = map[[2]int64]int64{}
 	a.learnPatterns()
 	return a
 }
@@ -203,9 +205,11 @@ func (a *account) pass(ctx context.Context, look bool) error {
 			current = false
 			err = a.settle(ctx, file, stateOf(err), err)
 		} else if err == nil {
-			err = a.settle(ctx, file, s.state(), nil)
+			err = a.settle(ctx, file, s.state(), s.drifted())
 			if err == nil && look {
-				err = s.countDays(ctx)
+				if err = s.keepForm(ctx); err == nil {
+					err = s.countDays(ctx)
+				}
 			}
 			if errors.Is(err, errDatabase) {
 				err = nil // counting waits; the next pass names what is wrong
@@ -218,7 +222,7 @@ func (a *account) pass(ctx context.Context, look bool) error {
 	if current {
 		a.lastRead = a.c.now()
 	}
-	if err := a.recordPeople(ctx); err != nil {
+	if err := errors.Join(a.settleTypes(ctx), a.recordPeople(ctx)); err != nil {
 		return err
 	}
 	if look {
@@ -385,7 +389,8 @@ func (a *account) settle(ctx context.Context, file string, s State, cause error)
 	a.note(file, s, causeOf(cause))
 	was := a.named[file]
 	info := states[s]
-	if was != nil && was.State == s || was == nil && info.event == "" || info.passing {
+	same := was != nil && was.State == s && (s != StateUnfamiliar || was.Detail == causeOf(cause)) // what is unfamiliar may be more
+	if same || was == nil && info.event == "" || info.passing {
 		return nil
 	}
 	if a.c.now().Sub(a.found[file].Since) < info.patience {
@@ -407,6 +412,9 @@ func (a *account) settle(ctx context.Context, file string, s State, cause error)
 		e.Detail = map[string]string{"state": string(s)}
 		if d := causeOf(cause); d != "" {
 			e.Detail["cause"] = d
+		}
+		if what := driftOf(cause); what != "" {
+			e.Detail["what"] = what
 		}
 		now = &namedState{State: s, Since: e.Since, Event: e.ID, Detail: e.Detail["cause"]}
 		cursor = now.cursor(key)
@@ -449,7 +457,8 @@ func (a *account) status() AccountStatus {
 	out := AccountStatus{
 		Account: a.id, Name: a.name, Generation: a.disc.Generation, Path: a.disc.Path, State: StateCurrent,
 		LastRead: a.lastRead, Messages: a.messages, Revisions: a.revisions,
-		Files: a.c.attach.pending(a.folder()),
+		Files:   a.c.attach.pending(a.folder()),
+		Unknown: typeCounts(a.unknown),
 	}
 	captured, shards := false, 0
 	worst := -1

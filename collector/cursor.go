@@ -25,6 +25,7 @@ import (
 //	p/<account folder>/<person>/<mark>    who has been met, and a digest of how they were recorded last
 //	k/<database>/<table hash>/<hash>/<month>  counts of a conversation's days; without table and hash, of what is out of scope
 //	y/<database>/<table hash>/<hash>/<month>  some of them are to be recorded
+//	g/<account folder>/<file>             fingerprint of a database's schema
 //	o                                     the scope of the last run
 //	m/p/<account folder>/<digest>         a file that a message has and that is not captured for good: see item
 //	m/c/<account folder>/<digest>         a content whose pieces are all captured

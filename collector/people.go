@@ -27,6 +27,7 @@ type peopleFile struct {
 	*database
 	pages  []uint32 // where what was read of it stands; nil before
 	schema int64
+	odd    []string // what is unfamiliar about it
 }
 
 // touched says whether a page was written of what is read of the file. Windows'
@@ -50,10 +51,13 @@ func (a *account) readPeople(ctx context.Context) error {
 	for _, f := range a.people {
 		var touched bool
 		err := f.view(ctx, func(v *sqlcipher.View) (err error) { touched, err = f.touched(v); return err })
-		if err := a.settleNames(ctx, f.file, err); err != nil {
+		if err == nil && touched {
+			changed = true // what state it is in shows when it is read
+			continue
+		}
+		if err := a.settlePeople(ctx, f, err); err != nil {
 			return err
 		}
-		changed = changed || err == nil && touched
 	}
 	if !changed {
 		return nil
@@ -64,6 +68,9 @@ func (a *account) readPeople(ctx context.Context) error {
 		err := f.view(ctx, func(v *sqlcipher.View) error {
 			stop := v.Trace()
 			err := known.Read(f.file, v)
+			if err == nil {
+				f.odd, err = wechat.MissingPeople(v, f.file)
+			}
 			// Page 1 is in every trace and changes with the size of the file.
 			f.pages = slices.DeleteFunc(stop(), func(p uint32) bool { return p == 1 })
 			return err
@@ -75,11 +82,22 @@ func (a *account) readPeople(ctx context.Context) error {
 			f.pages = nil // to be read again; what was known so far stays
 			return a.settleNames(ctx, f.file, err)
 		}
+		if err := a.settlePeople(ctx, f, nil); err != nil {
+			return err
+		}
 	}
 	known.Usernames(a.learn)
 	a.known, a.name = known, known.Name(a.id)
 	a.book.all = true
 	return a.moveScope(ctx)
+}
+
+// settlePeople takes the state of a database of people.
+func (a *account) settlePeople(ctx context.Context, f *peopleFile, err error) error {
+	if err == nil && len(f.odd) > 0 {
+		return a.settle(ctx, f.file, StateUnfamiliar, drift{what: f.odd})
+	}
+	return a.settleNames(ctx, f.file, err)
 }
 
 // What is remembered of somebody.

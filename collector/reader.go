@@ -21,6 +21,7 @@ type batch struct {
 
 	messages, revisions int
 	met                 map[meeting]struct{} // who has to do with them
+	unknown             map[[2]int64]int64   // types of messages that this version does not know
 
 	items []*item // files that new messages have
 	known []*item // of messages captured before, as their rows have it now
@@ -279,6 +280,9 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 		rec.Media = r.media
 		r.b.messages++
 		r.meet(rec)
+		if rec.Type == record.TypeUnknown && rec.Unreadable == "" {
+			r.b.unknownType(rec.Native)
+		}
 		r.tally(change, rec.Conversation.ID, m.Created).sealed++
 		r.append(rec)
 		if now.seen < r.oldest {

@@ -49,7 +49,9 @@ type shard struct {
 	namesPages []uint32 // where they stand
 	digests    digester
 	check      [4]byte
-	odd        []string       // what is unfamiliar about the schema
+	odd        drift          // what is unfamiliar about the schema
+	form       string         // the schema's fingerprint
+	formKept   string         // as the spool has it
 	holesTried time.Time      // when the holes of the tables were last read again
 	holesMark  sqlcipher.Mark // and at which commit
 }
@@ -90,7 +92,7 @@ func (s *shard) state() State {
 	switch {
 	case s.damaged() > 0:
 		return StateCorrupt
-	case len(s.odd) > 0:
+	case len(s.odd.what) > 0:
 		return StateUnfamiliar
 	}
 	return StateCurrent
@@ -393,7 +395,16 @@ func (s *shard) load(v *sqlcipher.View) error {
 			s.unnumbered = append(s.unnumbered, t)
 		}
 	}
-	s.odd = sortedKeys(odd)
+	strange, notes, err := s.a.schema.Strange(v)
+	if err != nil {
+		return err
+	}
+	shapes, err := wechat.Shapes(v, false)
+	if err != nil {
+		return err
+	}
+	s.form = wechat.Fingerprint(shapes)
+	s.odd = drift{append(sortedKeys(odd), strange...), append(notes, "fingerprint "+s.form)}
 	s.schema, s.loaded = version, true
 	return nil
 }
@@ -532,6 +543,9 @@ func (s *shard) cursors(b *batch) []spool.Cursor {
 // tables that are theirs alone, under the shard's counters' lock.
 func (s *shard) apply(b *batch) {
 	s.a.book.apply(b.met)
+	for n, count := range b.unknown {
+		s.a.unknown[n] += count
+	}
 	for _, c := range b.tables {
 		c.table.cursor = max(c.table.cursor, c.cursor)
 		c.applyBuckets()

@@ -105,7 +105,8 @@ type AccountStatus struct {
 	LastRead   time.Time        `json:"last_read,omitzero"` // last pass that found every database in scope current
 	Messages   int64            `json:"messages"`           // captured since the agent started
 	Revisions  int64            `json:"revisions"`
-	Files      int              `json:"files_pending"` // files of messages that are not captured yet, or not for good
+	Files      int              `json:"files_pending"`     // files of messages that are not captured yet, or not for good
+	Unknown    []TypeCount      `json:"unknown,omitempty"` // messages of types that this version does not know, of those captured since the agent started
 	Databases  []DatabaseStatus `json:"databases"`
 }
 

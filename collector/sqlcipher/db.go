@@ -115,6 +115,16 @@ func Open(path string, opts Options) (*DB, error) {
 	}, nil
 }
 
+// Params names the parameter set that opened the database, "" before one has.
+func (db *DB) Params() string {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.codec == nil {
+		return ""
+	}
+	return db.codec.params.Name
+}
+
 // Path is the path given to Open.
 func (db *DB) Path() string { return db.path }
 

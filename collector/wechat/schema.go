@@ -27,8 +27,9 @@ type Schema struct {
 	columns  [columnCount]string // what is decoded; "" for what the generation does not have
 	known    []string            // columns heard of besides; any further one is drift
 	table    func(name string) (key string, ok bool)
-	names    string // the table of a message database's own names, "" for none
-	nameOf   string // its column
+	tables   []string // heard of in message databases besides; any further one is drift
+	names    string   // the table of a message database's own names, "" for none
+	nameOf   string   // its column
 	sessions []nameQuery
 
 	// sender finds who sent a row and takes off body what names them there.

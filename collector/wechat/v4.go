@@ -26,7 +26,10 @@ var v4 = &Schema{
 	known: []string{
 		"status", "upload_status", "download_status", "server_seq", "origin_source", "compress_content",
 	},
-	table:    func(name string) (string, bool) { return hashed(name, "Msg_") },
+	table: func(name string) (string, bool) { return hashed(name, "Msg_") },
+	tables: []string{
+		"Name2Id", "TimeStamp", "DeleteInfo", "DeleteResInfo", "HistorySysMsgInfo", "HistoryAddMsgInfo", "SendInfo",
+	},
 	names:    "Name2Id",
 	nameOf:   "user_name",
 	sessions: []nameQuery{{"SessionTable", "username"}, {"SessionDeleteTable", "username"}},

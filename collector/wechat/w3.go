@@ -33,6 +33,7 @@ var w3 = &Schema{
 	table: func(name string) (string, bool) {
 		return name, name == "MSG" || name == "PublicMsg" || name == "OpenIMMsg"
 	},
+	tables: []string{"Name2ID", "DBInfo"},
 	names:  "Name2ID",
 	nameOf: "UsrName",
 
