@@ -82,13 +82,6 @@ func (s *shard) recordCounts(ctx context.Context, months []due) error {
 	var seen map[tallyKey]int64
 	var counted *table
 	for i, m := range months {
-		if m.table != counted {
-			var err error
-			if seen, err = s.countTable(ctx, m.table); err != nil {
-				return err
-			}
-			counted = m.table
-		}
 		fresh := maps.Clone(m.days)
 		var days []record.DayCount
 		for _, day := range m.over {
@@ -97,6 +90,13 @@ func (s *shard) recordCounts(ctx context.Context, months []due) error {
 			o.outside += d.outside - d.told
 			outside[day] = o
 			if d.sealed+d.skipped > 0 || s.a.inScope(m.key.conversation) {
+				if m.table != counted {
+					var err error
+					if seen, err = s.countTable(ctx, m.table); err != nil {
+						return err
+					}
+					counted = m.table
+				}
 				days = append(days, record.DayCount{Date: dateOf(day), Seen: s.seenOf(m, day, seen), Sealed: d.sealed, Skipped: d.skipped})
 			}
 			d.told, d.dirty = d.outside, false
