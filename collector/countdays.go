@@ -29,9 +29,13 @@ type due struct {
 // how many were sealed. What was out of scope is recorded for the database as a whole,
 // naming nobody. A table is counted in a snapshot of its own, up to its cursor.
 func (s *shard) countDays(ctx context.Context) error {
-	var all []due
+	tables := slices.Clone(s.gone)
 	for _, name := range sortedKeys(s.tables) {
-		months, err := s.dueMonths(s.tables[name])
+		tables = append(tables, s.tables[name])
+	}
+	var all []due
+	for _, t := range tables {
+		months, err := s.dueMonths(t)
 		if err != nil {
 			return err
 		}
@@ -47,6 +51,7 @@ func (s *shard) countDays(ctx context.Context) error {
 		}
 		all = all[n:]
 	}
+	s.gone = slices.DeleteFunc(s.gone, func(t *table) bool { return len(t.dirty) == 0 })
 	return nil
 }
 
@@ -163,7 +168,10 @@ func (s *shard) seenOf(m due, day int32, seen map[tallyKey]int64) int64 {
 // countTable counts a table's rows by day, and by conversation where it holds many;
 // nil when damage keeps them from being counted.
 func (s *shard) countTable(ctx context.Context, t *table) (map[tallyKey]int64, error) {
-	var out map[tallyKey]int64
+	out := map[tallyKey]int64{}
+	if t.gone {
+		return out, nil // none of its rows is there
+	}
 	err := sqlcipher.Retry(ctx, attempts, func() error {
 		out = map[tallyKey]int64{}
 		return s.db.View(ctx, func(v *sqlcipher.View) error {

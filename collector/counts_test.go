@@ -182,3 +182,31 @@ func TestScopeReentry(t *testing.T) {
 		}
 	}
 }
+
+// A conversation that was cleared, its table dropped, before its day was over is
+// counted all the same: sealed, and not seen.
+func TestCountsCleared(t *testing.T) {
+	w := simtest.New(t)
+	w.Chat("--count", "40", "--rate", "0", "--recall", "0", "--compress", "0").Wait()
+	d := newDevice(t, w)
+	d.keys.set(w.Key())
+	now := time.Now()
+	d.options.Now = func() time.Time { return now }
+	c := d.collector()
+	pass := func() []*record.Record {
+		t.Helper()
+		before := len(d.all())
+		if err := c.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return d.all()[before:]
+	}
+	target := ofKind(pass(), record.KindMessage)[0]
+	rewrite(w, "DROP TABLE "+target.Source.Table)
+	pass()
+	now = tomorrow()
+	got := counted(t, pass())[target.Conversation.ID][target.Source.File+" "+target.SentAt.Format(time.DateOnly)]
+	if got.Sealed == 0 || got.Seen != 0 || got.Missing() != 0 {
+		t.Errorf("the day of a cleared conversation is %+v", got)
+	}
+}

@@ -42,6 +42,7 @@ type shard struct {
 	schema     int64
 	loaded     bool // schema and tables are known
 	tables     map[string]*table
+	gone       []*table // dropped with their conversations, whose days are still to be counted
 	unnumbered []*table // of which sqlite_sequence says nothing
 	sequences  wechat.Sequences
 	watch      watch // where the rows stand that may still change
@@ -68,6 +69,7 @@ type table struct {
 	buckets map[bucketKey]bucket   // months in use
 	dirty   map[bucketKey]struct{} // months of which some day is to be recorded
 	kept    []keptDirty            // the same, from an earlier run, by hashes
+	gone    bool                   // dropped
 	barred  bool                   // damage stands among captured rows: they are not looked at again until it heals
 }
 
@@ -84,7 +86,7 @@ func (s *shard) forget() {
 	s.id, s.loaded, s.mark = "", false, sqlcipher.Mark{}
 	s.tables, s.names, s.holesMark = map[string]*table{}, nil, sqlcipher.Mark{}
 	s.sequences.Forget()
-	s.watch = watch{}
+	s.watch, s.gone = watch{}, nil
 }
 
 // state is how the shard stands after a pass that had no error.
@@ -380,12 +382,17 @@ func (s *shard) load(v *sqlcipher.View) error {
 			return committed{err}
 		}
 		restored.kept = dirty[t.Key]
+		s.gone = slices.DeleteFunc(s.gone, func(gone *table) bool { return gone.Key == t.Key }) // made anew
 		s.tables[t.Name] = restored
 		s.watch.restored(restored)
 	}
-	for name := range s.tables {
+	for name, t := range s.tables {
 		if !known[name] {
-			s.watch.drop(s.tables[name])
+			s.watch.drop(t)
+			if len(t.dirty) > 0 {
+				t.gone = true
+				s.gone = append(s.gone, t)
+			}
 			delete(s.tables, name) // dropped with its conversation
 		}
 	}
