@@ -268,6 +268,14 @@ func (s *shard) unbar(ctx context.Context, t *table) error {
 
 // fill captures a hole's rows, if they can all be read.
 func (s *shard) fill(ctx context.Context, t *table, i int) (bool, error) {
+	rest := append(append([]idRange{}, t.holes[:i]...), t.holes[i+1:]...)
+	if !s.inScope(t) { // what is out of scope is passed, healed or not
+		if err := s.a.c.emit(ctx, nil, s.holesCursor(t, rest)); err != nil {
+			return false, committed{err}
+		}
+		t.holes = rest
+		return true, nil
+	}
 	var b batch
 	err := sqlcipher.Retry(ctx, attempts, func() error {
 		return s.db.View(ctx, func(v *sqlcipher.View) error {
@@ -283,7 +291,6 @@ func (s *shard) fill(ctx context.Context, t *table, i int) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	rest := append(append([]idRange{}, t.holes[:i]...), t.holes[i+1:]...)
 	err = s.a.c.opts.Spool.Append(ctx, seal.Messages, spool.Records{NDJSON: b.ndjson, Count: b.count}, append(s.cursors(&b), s.holesCursor(t, rest))...)
 	if err != nil {
 		return false, committed{err}
