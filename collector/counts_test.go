@@ -3,11 +3,13 @@ package collector_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"tidemark/collector"
 	"tidemark/collector/simtest"
+	"tidemark/collector/wechat"
 	"tidemark/record"
 )
 
@@ -210,3 +212,53 @@ func TestCountsCleared(t *testing.T) {
 		t.Errorf("the day of a cleared conversation is %+v", got)
 	}
 }
+
+// A conversation whose username nobody knows yet waits while the rules leave out what
+// they can't tell, and is captured from its beginning when it is known to be in scope.
+func TestScopeUndecided(t *testing.T) {
+	w := simtest.New(t)
+	w.Chat("--count", "20", "--rate", "0", "--recall", "0", "--compress", "0").Wait()
+	d := newDevice(t, w)
+	d.keys.set(w.Key())
+	d.options.Scope.Conversations.Include = []string{"kind:direct"}
+	target := ofKind(d.since(), record.KindMessage)[0]
+	table := "Msg_" + wechat.Hash("wxid_late")
+	insert := func(id int) string {
+		return fmt.Sprintf("INSERT INTO %s(server_id, local_type, sort_seq, real_sender_id, create_time, message_content) VALUES (%d, 1, %d, 1, %d, 'hello')",
+			table, id, id, target.SentAt.Unix())
+	}
+	rewrite(w,
+		strings.Replace(messageTable, "NAME", table, 1), insert(9001), insert(9002))
+	if got := ofKind(d.since(), record.KindMessage); len(got) != 0 {
+		t.Fatalf("%d messages of somebody unknown", len(got))
+	}
+	c := d.collector()
+	pass := func() []*record.Record {
+		t.Helper()
+		before := len(d.all())
+		if err := c.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return ofKind(d.all()[before:], record.KindMessage)
+	}
+	if got := pass(); len(got) != 0 {
+		t.Fatalf("%d messages of somebody unknown", len(got))
+	}
+	contacts(w, "INSERT INTO contact(id, username, nick_name) VALUES(99998, 'wxid_late', 'Late')")
+	rewrite(w, "INSERT INTO "+target.Source.Table+"(server_id, local_type, sort_seq, real_sender_id, create_time, message_content) VALUES (9003, 1, 1, 1, 1, 'x')")
+	late := 0
+	for _, r := range pass() {
+		if r.Conversation.ID == "wxid_late" {
+			late++
+		}
+	}
+	if late != 2 {
+		t.Errorf("%d of 2 messages captured when it was known whose they are", late)
+	}
+}
+
+// messageTable makes a table of messages of generation 4.
+const messageTable = `CREATE TABLE NAME(local_id INTEGER PRIMARY KEY AUTOINCREMENT, server_id INTEGER, local_type INTEGER, sort_seq INTEGER,
+	real_sender_id INTEGER, create_time INTEGER, status INTEGER, upload_status INTEGER, download_status INTEGER, server_seq INTEGER,
+	origin_source INTEGER, source TEXT, message_content TEXT, compress_content TEXT, packed_info_data BLOB,
+	WCDB_CT_message_content INTEGER, WCDB_CT_source INTEGER)`

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"tidemark/collector/sqlcipher"
 	"tidemark/collector/wechat"
@@ -27,7 +28,8 @@ type peopleFile struct {
 	*database
 	pages  []uint32 // where what was read of it stands; nil before
 	schema int64
-	odd    []string // what is unfamiliar about it
+	odd    []string  // what is unfamiliar about it
+	since  time.Time // when that began
 }
 
 // touched says whether a page was written of what is read of the file. Windows'
@@ -69,7 +71,10 @@ func (a *account) readPeople(ctx context.Context) error {
 			stop := v.Trace()
 			err := known.Read(f.file, v)
 			if err == nil {
-				f.odd, err = wechat.MissingPeople(v, f.file)
+				var odd []string
+				if odd, err = wechat.MissingPeople(v, f.file); !slices.Equal(odd, f.odd) {
+					f.odd, f.since = odd, a.c.now()
+				}
 			}
 			// Page 1 is in every trace and changes with the size of the file.
 			f.pages = slices.DeleteFunc(stop(), func(p uint32) bool { return p == 1 })
@@ -92,9 +97,12 @@ func (a *account) readPeople(ctx context.Context) error {
 	return a.moveScope(ctx)
 }
 
-// settlePeople takes the state of a database of people.
+// settlePeople takes the state of a database of people. A client that creates it makes
+// one table after the other, so one that is missing is so after a while.
 func (a *account) settlePeople(ctx context.Context, f *peopleFile, err error) error {
-	if err == nil && len(f.odd) > 0 {
+	read := err == nil || errors.Is(err, errUnchanged)
+	creating := a.c.now().Sub(f.since) < time.Minute && slices.ContainsFunc(f.odd, func(what string) bool { return strings.HasPrefix(what, "-table ") })
+	if read && len(f.odd) > 0 && !creating {
 		return a.settle(ctx, f.file, StateUnfamiliar, drift{what: f.odd})
 	}
 	return a.settleNames(ctx, f.file, err)

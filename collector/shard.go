@@ -42,8 +42,9 @@ type shard struct {
 	schema     int64
 	loaded     bool // schema and tables are known
 	tables     map[string]*table
-	gone       []*table // dropped with their conversations, whose days are still to be counted
-	unnumbered []*table // of which sqlite_sequence says nothing
+	gone       []*table            // dropped with their conversations, whose days are still to be counted
+	undecided  map[string]struct{} // tables that wait for their usernames to be told from what is out of scope
+	unnumbered []*table            // of which sqlite_sequence says nothing
 	sequences  wechat.Sequences
 	watch      watch // where the rows stand that may still change
 	names      wechat.Names
@@ -86,7 +87,7 @@ func (s *shard) forget() {
 	s.id, s.loaded, s.mark = "", false, sqlcipher.Mark{}
 	s.tables, s.names, s.holesMark = map[string]*table{}, nil, sqlcipher.Mark{}
 	s.sequences.Forget()
-	s.watch, s.gone = watch{}, nil
+	s.watch, s.gone, s.undecided = watch{}, nil, map[string]struct{}{}
 }
 
 // state is how the shard stands after a pass that had no error.
@@ -232,12 +233,22 @@ func (s *shard) due(v *sqlcipher.View, b *batch, pages map[uint32]struct{}, know
 			candidates[t.Name] = t
 		}
 	}
+	for name := range s.undecided {
+		if t := s.tables[name]; t != nil && candidates[name] == nil && (only == nil || only == t) {
+			candidates[name] = t
+			if last[name], err = t.greatest(v); err != nil {
+				return nil, 0, err
+			}
+		}
+	}
 	for _, name := range sortedKeys(candidates) {
 		t := candidates[name]
+		delete(s.undecided, name)
 		ids, hit := hits[t]
 		w := t.plan(ids, hit, b.at)
 		if !s.inScope(t) {
 			if undecided(s.talker(t)) {
+				s.undecided[name] = struct{}{}
 				continue
 			}
 			w = work{table: t, passed: true}
@@ -262,6 +273,9 @@ func (s *shard) grown(v *sqlcipher.View, pages map[uint32]struct{}, known bool) 
 	last, all, err := s.sequences.Read(v, pages, known)
 	if err != nil {
 		return nil, nil, err
+	}
+	if last == nil {
+		last = map[string]int64{}
 	}
 	grown := map[string]*table{}
 	for name := range last {

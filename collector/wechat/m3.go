@@ -27,6 +27,7 @@ var m3 = &Schema{
 	known: []string{
 		"msgStatus", "msgImgStatus", "IntRes1", "IntRes2", "StrRes1", "StrRes2", "ConBlob",
 	},
+	tables: []string{"Version"},
 	table: func(name string) (string, bool) {
 		hash, ok := hashed(name, "Chat_")
 		return hash, ok && !strings.HasSuffix(hash, "_dels") // marks of deletion, no messages [B]
