@@ -139,7 +139,7 @@ func (s *site) start(ctx context.Context, o Options, note func(string), ready fu
 	}
 	s.client, err = s.spawn(s.simulator, "chat", "--root", p.Root, "--account", p.Name, "--suffix", p.Suffix,
 		"--keys-out", s.keys(), "--oracle", s.oracle(), "--rate", fmt.Sprint(o.Rate), "--count", fmt.Sprint(o.Count),
-		"--recall", "0.05", "--recall-after", o.RecallAfter.String())
+		"--kinds", "all", "--recall", "0.05", "--recall-after", o.RecallAfter.String())
 	if err != nil {
 		return err
 	}
