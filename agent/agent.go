@@ -166,7 +166,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return ignoreCanceled(ctx, err)
 	}
-	for {
+	for wait := a.openPoll / 10; ; wait = a.openPoll { // the first healing need not wait
 		err := a.session(ctx, e)
 		if ctx.Err() == nil && errors.Is(err, errSucceeded) {
 			if e, err = a.awaitEnrolment(ctx); err == nil {
@@ -185,7 +185,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(a.openPoll):
+		case <-time.After(wait):
 		}
 	}
 }

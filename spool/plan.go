@@ -147,7 +147,8 @@ func planLane(id seal.Lane, found *finding, in *survey, kept *keptForm, reason s
 		last = head{b.seq, b.hash}
 	}
 	// Where the chain goes on: at its head if that is known to be the last, else so far
-	// ahead that no number can have been used.
+	// ahead that no number can have been used: no device has made a batch each second
+	// since 1970.
 	l.report.Whole = known && l.report.Missing == 0
 	switch r := found.restarts[string(restartKey(id, end.seq+1))]; {
 	case known && end == last:
@@ -161,7 +162,7 @@ func planLane(id seal.Lane, found *finding, in *survey, kept *keptForm, reason s
 			l.report.Missing += end.seq - min(last.seq, end.seq)
 		}
 		l.report.Whole = false
-		first := max(seen+1, uint64(max(o.Now().UnixMilli(), 2)))
+		first := max(seen+1, uint64(max(o.Now().Unix(), 2)))
 		r, err := sign(first, seal.Hash{}, seen, nil)
 		if err != nil {
 			return nil, err
