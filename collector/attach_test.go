@@ -404,12 +404,13 @@ func TestFileNeverAndLate(t *testing.T) {
 	a.options.Media.GiveUp = 24 * time.Hour
 	recent, long := time.Now().Add(-time.Hour), time.Now().Add(-48*time.Hour)
 	known := map[string][]byte{"thumb": picture(1, 40), "usual": picture(2, 90)}
-	ids := a.send(image4(recent, stem(1)), image4(long, stem(2)), image4(long, stem(3)), image4(long, stem(4)))
+	ids := a.send(image4(recent, stem(1)), image4(long, stem(2)), image4(long, stem(3)), image4(time.Unix(0, 0), stem(4)))
 	a.put(a.img(long, stem(3)+"_t.dat"), v2(known["thumb"]), old)
 	a.once()
 	a.want(ids[0], known, "original pending")
 	a.want(ids[1], known, "original pending", "original never_downloaded")
 	a.want(ids[2], known, "original pending", "preview captured =thumb", "original thumbnail_only")
+	a.want(ids[3], known, "original pending") // when it was sent is not known, so it counts from now
 	a.once()
 	a.want(ids[1], known, "original pending", "original never_downloaded")
 	a.put(a.img(long, stem(2)+".dat"), v2(known["usual"]), old)
