@@ -61,7 +61,7 @@ func TestChanges(t *testing.T) {
 			d.keys.set(w.Key())
 			d.once() // so that nothing happens before capture began
 			chat := w.Chat("--rate", "60", "--count", "400", "--recall", "0.03", "--recall-after", "1s", "--checkpoint-after", "1s",
-				"--changes", "delete,status")
+				"--changes", "delete,status,vanish")
 			stop := d.running()
 			chat.Wait()
 			stop()

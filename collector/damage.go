@@ -62,6 +62,9 @@ func damaged(err error) bool {
 func (s *shard) isolate(ctx context.Context) error {
 	var first *sqlcipher.Mark // tables are read at later and later commits; the earliest counts
 	for _, name := range sortedKeys(s.tables) {
+		if s.tables[name].dropped {
+			continue
+		}
 		mark, err := s.readAround(ctx, s.tables[name])
 		if err != nil {
 			return s.fault(ctx, err)

@@ -96,6 +96,7 @@ func (s *shard) historyWorker(ctx context.Context, q *queue) error {
 			r := s.newReader(&b)
 			r.trace = false
 			remaining := rows
+			defer r.tellBefore()
 			for i, w := range mine {
 				if remaining <= 0 || len(b.ndjson) > chunkBytes {
 					left = append(left, mine[i:]...)

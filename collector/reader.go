@@ -20,6 +20,7 @@ type batch struct {
 	count  int
 
 	messages, revisions int
+	before              before
 	met                 map[meeting]struct{} // who has to do with them
 	unknown             map[[2]int64]int64   // types of messages that this version does not know
 
@@ -65,6 +66,7 @@ type reader struct {
 	rec       record.Record
 	device    string
 	trace     bool // note the pages of rows: live passes only
+	first     bool // nothing of the database was read before in this run
 	all       bool // take rows before the cursor for new ones: they are a hole's
 
 	media         []record.Media                  // of the current row
@@ -79,7 +81,7 @@ type reader struct {
 func (s *shard) newReader(b *batch) *reader {
 	return &reader{
 		s: s, b: b, notBefore: s.a.c.notBefore(), oldest: b.at.Add(-windowAge).Unix(), digests: digester{secret: s.a.c.opts.Secret},
-		account: s.a.party().Freeze(), client: s.a.client(), source: record.Source{File: s.file}, device: s.a.c.opts.Device.String(), trace: true,
+		account: s.a.party().Freeze(), client: s.a.client(), source: record.Source{File: s.file}, device: s.a.c.opts.Device.String(), trace: true, first: s.mark == (sqlcipher.Mark{}),
 		conversations: map[string]*record.Conversation{}, sendersMet: map[*record.Sender]struct{}{},
 	}
 }
@@ -120,10 +122,12 @@ func (r *reader) rows(v *sqlcipher.View, w work, change *tableChange, rows *wech
 	}
 	for _, ids := range ranges {
 		if err := r.span(v, w, change, rows, ids, limit); err != nil {
+			r.gaps(change)
 			return err
 		}
 	}
 	change.expire(r.b.at)
+	r.gaps(change)
 	return r.deletions(v, change)
 }
 

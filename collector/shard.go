@@ -70,7 +70,8 @@ type table struct {
 	buckets map[bucketKey]bucket   // months in use
 	dirty   map[bucketKey]struct{} // months of which some day is to be recorded
 	kept    []keptDirty            // the same, from an earlier run, by hashes
-	gone    bool                   // dropped
+	gone    bool                   // dropped, and its days not counted yet
+	dropped bool                   // the database has it no longer, see tellDropped
 	barred  bool                   // damage stands among captured rows: they are not looked at again until it heals
 }
 
@@ -124,6 +125,11 @@ func (s *shard) readNew(ctx context.Context) error {
 	for {
 		var b batch
 		err := s.read(ctx, &b, nil)
+		if err == nil {
+			if err := s.tellDropped(ctx); err != nil {
+				return err
+			}
+		}
 		if err == nil && !b.history {
 			return s.commit(ctx, &b)
 		}
@@ -207,6 +213,7 @@ func (s *shard) readView(ctx context.Context, v *sqlcipher.View, b *batch, only 
 		return nil
 	}
 	r := s.newReader(b)
+	defer r.tellBefore()
 	for _, w := range work {
 		if err := r.table(v, w, math.MaxInt64); err != nil {
 			return err
@@ -234,7 +241,7 @@ func (s *shard) due(v *sqlcipher.View, b *batch, pages map[uint32]struct{}, know
 		}
 	}
 	for name := range s.undecided {
-		if t := s.tables[name]; t != nil && candidates[name] == nil && (only == nil || only == t) {
+		if t := s.tables[name]; t != nil && !t.dropped && candidates[name] == nil && (only == nil || only == t) {
 			candidates[name] = t
 			if last[name], err = t.greatest(v); err != nil {
 				return nil, 0, err
@@ -244,6 +251,9 @@ func (s *shard) due(v *sqlcipher.View, b *batch, pages map[uint32]struct{}, know
 	for _, name := range sortedKeys(candidates) {
 		t := candidates[name]
 		delete(s.undecided, name)
+		if t.dropped {
+			continue
+		}
 		ids, hit := hits[t]
 		w := t.plan(ids, hit, b.at)
 		if !s.inScope(t) {
@@ -287,7 +297,7 @@ func (s *shard) grown(v *sqlcipher.View, pages map[uint32]struct{}, known bool) 
 	if all { // a table without a sequence has no row, unless a repair left it so
 		rest = rest[:0:0]
 		for name, t := range s.tables {
-			if grown[name] == nil {
+			if grown[name] == nil && !t.dropped {
 				rest = append(rest, t)
 			}
 		}
@@ -385,7 +395,7 @@ func (s *shard) load(v *sqlcipher.View) error {
 		}
 		known[t.Name] = true
 		if have := s.tables[t.Name]; have != nil {
-			have.Table, have.sql = t, t.SelectRange()
+			have.Table, have.sql, have.dropped = t, t.SelectRange(), false
 			continue
 		}
 		if !t.Usable() {
@@ -402,12 +412,7 @@ func (s *shard) load(v *sqlcipher.View) error {
 	}
 	for name, t := range s.tables {
 		if !known[name] {
-			s.watch.drop(t)
-			if len(t.dirty) > 0 {
-				t.gone = true
-				s.gone = append(s.gone, t)
-			}
-			delete(s.tables, name) // dropped with its conversation
+			t.dropped = true // with its conversation, see tellDropped
 		}
 	}
 	s.unnumbered = s.unnumbered[:0]
@@ -606,15 +611,12 @@ func (s *shard) recreate(ctx context.Context, b *batch) error {
 		e := s.a.c.event(record.EventDatabaseRecreated, record.SeverityDegraded)
 		e.Account, e.Client, e.Conversation = s.a.party(), s.a.client(), s.conversation(t)
 		e.Detail = map[string]string{"file": s.file, "table": t.Name, "captured_to": strconv.FormatInt(t.cursor, 10)}
-		cursors := []spool.Cursor{{Key: tableKey(s.id, t.Key), Value: encodeID(0)}}
-		for id := range t.window {
-			cursors = append(cursors, spool.Cursor{Key: windowKey(s.id, t.Key, id)})
+		gone := batch{at: b.at}
+		cursors := append(s.leave(t, &gone), spool.Cursor{Key: tableKey(s.id, t.Key), Value: encodeID(0)})
+		if s.inScope(t) { // of another conversation nobody is to hear
+			gone.ndjson, gone.count = append(e.AppendJSON(gone.ndjson), '\n'), gone.count+1
 		}
-		events := []*record.Record{e}
-		if !s.inScope(t) {
-			events = nil // not of a conversation that nobody is to hear of
-		}
-		if err := s.a.c.emit(ctx, events, cursors...); err != nil {
+		if err := s.a.c.opts.Spool.Append(ctx, seal.Messages, spool.Records{NDJSON: gone.ndjson, Count: gone.count}, cursors...); err != nil {
 			return err
 		}
 		t.cursor = 0
