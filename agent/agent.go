@@ -100,6 +100,7 @@ type pipeline struct {
 	uploader             *uploader.Uploader
 	ring                 *keys.Ring
 
+	forked      chan struct{} // to watchSpool
 	askAgain    chan struct{} // to watchArchive
 	followAgain time.Duration
 
@@ -113,7 +114,7 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 	c := a.opts.Config
 	p := &pipeline{
 		dir: c.StateDir, device: e.identity.ID().String(), version: a.opts.Version, log: a.log, now: a.opts.Now, enrolment: e,
-		askAgain: make(chan struct{}, 1), followAgain: a.followAgain,
+		forked: make(chan struct{}, 1), askAgain: make(chan struct{}, 1), followAgain: a.followAgain,
 	}
 	var err error
 	if p.ring, err = KeyRing(c); err != nil {
@@ -136,7 +137,7 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 	})
 	if err == nil {
 		p.uploader, err = uploader.New(uploader.Options{
-			Queue: p.spool, Archive: e.archive, Identity: e.identity, Remote: p.remote, Suspect: p.suspect,
+			Queue: p.spool, Archive: e.archive, Identity: e.identity, Remote: p.remote, Suspect: p.suspect, Forked: p.noteFork,
 			Logger: a.log.With("component", "uploader"), Now: a.opts.Now,
 		})
 	}

@@ -270,7 +270,7 @@ func deliveryRemedy(state uploader.State) string {
 	case uploader.StateRefused:
 		return "tell the archive's administrator; everything is kept"
 	case uploader.StateFork:
-		return "tell the archive's administrator: this device or the archive was restored or copied; everything is kept"
+		return "tell the archive's administrator: this device or the archive was restored or copied, and the archive does not take what follows; everything is kept"
 	}
 	return ""
 }

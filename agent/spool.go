@@ -53,6 +53,7 @@ func (p *pipeline) watchSpool(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-changed:
+		case <-p.forked:
 		case <-look.C:
 		}
 	}
@@ -115,7 +116,12 @@ func (p *pipeline) tellSpool(ctx context.Context, standing *stopped) error {
 		gap("spool: damaged", r.At, recoveryDetail(&r))
 		cursors = append(cursors, spool.Cursor{Key: spool.RecoveryCursor})
 	}
-	if len(records) == 0 {
+	forks, told, err := p.forks(now)
+	if err != nil {
+		return err
+	}
+	records, cursors = append(records, forks...), append(cursors, told...)
+	if len(records) == 0 && len(cursors) == 0 {
 		return nil
 	}
 	var ndjson []byte

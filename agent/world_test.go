@@ -153,14 +153,15 @@ type fakeSource struct {
 	once    sync.Once
 	tell    chan string // texts to capture, see say
 	told    chan error
-	fail    error // what Run and Once return
+	fail    error  // what Run and Once return
+	pass    string // what Once captures
 
 	mu     sync.Mutex
 	status collector.Status
 }
 
 func newFakeSource() *fakeSource {
-	f := &fakeSource{running: make(chan struct{}), tell: make(chan string), told: make(chan error)}
+	f := &fakeSource{running: make(chan struct{}), tell: make(chan string), told: make(chan error), pass: "once"}
 	f.status = collector.Status{Passes: 1, LastPass: time.Now(), Accounts: []collector.AccountStatus{
 		{Account: "wxid_a", Generation: "4", State: collector.StateCurrent, Severity: record.SeverityInfo, Since: time.Now()},
 	}}
@@ -194,7 +195,7 @@ func (f *fakeSource) Once(ctx context.Context) error {
 	if f.fail != nil {
 		return f.fail
 	}
-	return f.capture(ctx, "once")
+	return f.capture(ctx, f.pass)
 }
 
 func (f *fakeSource) capture(ctx context.Context, text string) error {

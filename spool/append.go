@@ -124,6 +124,9 @@ func (s *Spool) commitLoop() {
 		select {
 		case req := <-s.requests:
 			group = append(group, req)
+		case r := <-s.rechains:
+			r.result <- s.rechain(r)
+			continue
 		case <-s.shrinks:
 			s.keepCursors(false)
 			if err := s.shrink(); err != nil {

@@ -33,7 +33,7 @@ func Open(path string, o Options) (*Spool, error) {
 		opts: o, path: path, clock: o.Now, lanes: map[seal.Lane]*lane{}, changed: make(chan struct{}),
 		condition: Condition{State: StateOK, Since: o.Now().UTC()},
 		kept:      keptCursors{stale: true},
-		requests:  make(chan *request), shrinks: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+		requests:  make(chan *request), rechains: make(chan *rechaining), shrinks: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	for _, id := range laneIDs {
 		s.lanes[id] = &lane{name: []byte(id.String()), appended: make(chan struct{})}

@@ -130,6 +130,7 @@ type Spool struct {
 	kept      keptCursors
 
 	requests chan *request // to the committer
+	rechains chan *rechaining
 	shrinks  chan struct{} // to the committer: the file may be worth shrinking
 	quit     chan struct{}
 	done     chan struct{}

@@ -211,7 +211,7 @@ func (l *lane) step(ctx context.Context) (outcome, error) {
 	if !errors.As(err, &f) {
 		return outcome{}, err
 	}
-	return l.judge(ctx, f, batches, len(body)), nil
+	return l.judge(ctx, f, batches, len(body))
 }
 
 // probeAfter is how many failures in a row make a lane ask before it sends.
@@ -280,16 +280,16 @@ func (l *lane) take(ctx context.Context, batches []*seal.Batch, notes []string) 
 }
 
 // judge decides what a failed request means for the next one.
-func (l *lane) judge(ctx context.Context, f *Failure, batches []*seal.Batch, size int) outcome {
+func (l *lane) judge(ctx context.Context, f *Failure, batches []*seal.Batch, size int) (outcome, error) {
 	if f.State == StateNotArchive && f.Problem == nil {
-		return outcome{fail: l.diagnose(ctx, f)}
+		return outcome{fail: l.diagnose(ctx, f)}, nil
 	}
 	if f.Problem == nil {
-		return outcome{fail: f}
+		return outcome{fail: f}, nil
 	}
 	switch f.Problem.Type {
 	case protocol.ProblemToken: // of this archive, or of another that never met the device
-		return outcome{fail: l.diagnose(ctx, f)}
+		return outcome{fail: l.diagnose(ctx, f)}, nil
 	case protocol.ProblemClock:
 		f.State = StateNotArchive // an archive that refuses its own Date is not one
 		if !l.clockTried && !f.Date.IsZero() {
@@ -297,7 +297,7 @@ func (l *lane) judge(ctx context.Context, f *Failure, batches []*seal.Batch, siz
 			offset := f.Date.Sub(l.u.opts.Now())
 			l.u.offset.Store(int64(offset))
 			l.u.log.Warn("device clock differs from archive's", "lane", l.id, "elapsed", offset.Round(time.Second))
-			return outcome{again: true}
+			return outcome{again: true}, nil
 		}
 	case protocol.ProblemTooLarge:
 		if len(batches) > 1 {
@@ -306,50 +306,78 @@ func (l *lane) judge(ctx context.Context, f *Failure, batches []*seal.Batch, siz
 				l.batches = len(batches) / 2
 				l.most = l.batches
 			}
-			return outcome{again: true}
+			return outcome{again: true}, nil
 		}
 		f.Err = fmt.Errorf("a batch of %d bytes is too large for the archive or for something on the way: %w", size, f.Err)
 	case protocol.ProblemHead:
-		if why := l.fork(f.Problem.Head, batches); why != "" {
+		if why, other := l.fork(f.Problem.Head, batches); why != "" {
+			if other {
+				if did, err := l.rechain(f.Problem.Head); did || err != nil {
+					return outcome{again: did}, err
+				}
+			}
 			f.Err = errors.New(why)
-			return outcome{fail: f}
+			return outcome{fail: f}, nil
 		}
 		// The archive's head is in this device's chain: an answer was lost, or the
 		// request overtook another. One batch at a time gets each its receipt again.
 		l.most = 1
-		return outcome{again: true}
+		return outcome{again: true}, nil
 	}
-	return outcome{fail: f}
+	return outcome{fail: f}, nil
 }
 
 // fork says why the archive's head cannot be reconciled with the batches at the
-// front of the queue, or "".
-func (l *lane) fork(head *protocol.Head, batches []*seal.Batch) string {
+// front of the queue, or "". Other is true when that is because the archive's chain is
+// another than this device's.
+func (l *lane) fork(head *protocol.Head, batches []*seal.Batch) (why string, other bool) {
 	if head == nil {
-		return "the archive disagrees about the lane's head and does not say where it is"
+		return "the archive disagrees about the lane's head and does not say where it is", false
 	}
 	first := batches[0]
 	last, _ := l.u.opts.Queue.Head(l.id)
 	switch {
 	case head.Seq > last:
-		return fmt.Sprintf("the archive is ahead of this device: it has batch %d, the last made here is %d (a restored or cloned device?)", head.Seq, last)
+		return fmt.Sprintf("the archive is ahead of this device: it has batch %d, the last made here is %d (a restored or cloned device?)", head.Seq, last), true
 	case head.Seq+1 < first.Seq:
-		return fmt.Sprintf("the archive is behind: it has batch %d, its receipts here go to %d (a restored archive?)", head.Seq, first.Seq-1)
+		return fmt.Sprintf("the archive is behind: it has batch %d, its receipts here go to %d (a restored archive?)", head.Seq, first.Seq-1), true
 	case head.Seq+1 == first.Seq:
 		if first.Seq > 1 && head.Hash != first.Previous.String() {
-			return fmt.Sprintf("the archive has another batch %d than this device made", head.Seq)
+			return fmt.Sprintf("the archive has another batch %d than this device made", head.Seq), true
 		}
 	case head.Seq <= batches[len(batches)-1].Seq:
 		for _, b := range batches {
 			if b.Seq == head.Seq && head.Hash != b.Hash().String() {
-				return fmt.Sprintf("the archive has another batch %d than this device made", head.Seq)
+				return fmt.Sprintf("the archive has another batch %d than this device made", head.Seq), true
 			}
 		}
 	}
-	if l.most == 1 {
-		return fmt.Sprintf("the archive has batch %d and does not take batch %d", head.Seq, first.Seq)
+	if l.most == 1 { // sent alone, a batch that the archive has would have got its receipt
+		return fmt.Sprintf("the archive has batch %d and does not take batch %d", head.Seq, first.Seq), head.Seq >= first.Seq
 	}
-	return ""
+	return "", false
+}
+
+// rechain makes the queue go on behind the archive's head, which is of another chain
+// than the queue's. It says whether there is something else to send now.
+func (l *lane) rechain(head *protocol.Head) (bool, error) {
+	var hash seal.Hash
+	if head.Seq > 0 {
+		var err error
+		if hash, err = seal.ParseHash(head.Hash); err != nil {
+			return false, nil
+		}
+	}
+	did, err := l.u.opts.Queue.Rechain(l.id, head.Seq, hash)
+	if err != nil {
+		return false, fmt.Errorf("go on behind the archive's head: %w", err)
+	}
+	if did {
+		l.u.log.Warn("the archive's chain is another, this device's goes on behind it", "lane", l.id, "seq", head.Seq)
+		l.most = l.batches
+		l.u.opts.Forked()
+	}
+	return did, nil
 }
 
 // diagnose asks what answers whether it is the archive, to tell a person more than

@@ -233,7 +233,10 @@ func TestMessagesBeforeMedia(t *testing.T) {
 // pair is a queue with both lanes.
 type pair map[seal.Lane]*memory
 
-func (q pair) Peek(l seal.Lane, n int) ([]*seal.Batch, error)         { return q[l].Peek(l, n) }
+func (q pair) Peek(l seal.Lane, n int) ([]*seal.Batch, error) { return q[l].Peek(l, n) }
+func (q pair) Rechain(l seal.Lane, seq uint64, h seal.Hash) (bool, error) {
+	return q[l].Rechain(l, seq, h)
+}
 func (q pair) Restart(l seal.Lane, seq uint64) (*seal.Restart, error) { return q[l].Restart(l, seq) }
 func (q pair) Head(l seal.Lane) (uint64, seal.Hash)                   { return q[l].Head(l) }
 func (q pair) Wait(l seal.Lane) <-chan struct{}                       { return q[l].Wait(l) }

@@ -20,7 +20,8 @@
 //   - The device's clock is wrong: the archive says so, the uploader takes the
 //     offset from the answer's Date and asks again at once, once.
 //   - The archive's head is not where this queue's chain is: a restored or cloned
-//     device or archive. [StateFork]; everything is kept until a person decides.
+//     device or archive. The queue goes on behind that head, so both histories are
+//     kept; [StateFork] when even that is refused.
 //   - Too large for something on the way: the request is halved, and stays so.
 //   - Nothing but failures: after a few, a request without a body asks first whether
 //     the archive answers again, so that a broken link is not fed megabytes.
@@ -62,6 +63,9 @@ type Queue interface {
 	// AckAll verifies receipts and durably lets go of the batches they cover, all or
 	// none. A batch that has gone already is harmless.
 	AckAll(receipts [][]byte) ([]*seal.Receipt, error)
+	// Rechain makes the lane go on behind the archive's last batch, which is not in the
+	// lane's chain, and says whether that changes what is to be sent.
+	Rechain(lane seal.Lane, seq uint64, hash seal.Hash) (bool, error)
 	// Head returns the last batch ever appended to the lane, sequence number 0 when
 	// there has been none.
 	Head(lane seal.Lane) (seq uint64, hash seal.Hash)
@@ -86,6 +90,10 @@ type Options struct {
 	// Suspect is called, if set, when an answer was not the archive's as far as its
 	// keys are known here: they may have changed. It must not block.
 	Suspect func()
+
+	// Forked is called, if set, when a lane goes on behind a head of the archive's that
+	// was not in its chain. It must not block.
+	Forked func()
 }
 
 // Uploader delivers a queue's batches. Make one with New.
@@ -115,6 +123,9 @@ func New(o Options) (*Uploader, error) {
 	}
 	if o.Suspect == nil {
 		o.Suspect = func() {}
+	}
+	if o.Forked == nil {
+		o.Forked = func() {}
 	}
 	u := &Uploader{opts: o, log: o.Logger}
 	for _, id := range o.Lanes {

@@ -106,6 +106,9 @@ func (m *memory) AckAll(notes [][]byte) ([]*seal.Receipt, error) {
 	return out, nil
 }
 
+// Rechain can't: a memory's forks stay.
+func (m *memory) Rechain(seal.Lane, uint64, seal.Hash) (bool, error) { return false, nil }
+
 func (m *memory) Restart(seal.Lane, uint64) (*seal.Restart, error) { return nil, nil }
 
 func (m *memory) Head(seal.Lane) (uint64, seal.Hash) {
@@ -229,15 +232,20 @@ func (w *world) waiting() int {
 // set changes the archive's behaviour.
 func (w *world) set(f func(a *archivetest.Archive)) { w.archive.Do(func() { f(w.archive) }) }
 
-// wantArchived checks that the archive keeps batches 1 to n, each once, in order.
+// wantArchived checks that the archive keeps n batches, each once, in order: numbers 1 to
+// n, or from another number on behind a restart.
 func (w *world) wantArchived(n int) {
 	w.t.Helper()
 	w.archive.Do(func() {
 		if len(w.archive.Kept) != n {
 			w.t.Fatalf("archive keeps %d batches, want %d", len(w.archive.Kept), n)
 		}
+		first := uint64(1)
+		if len(w.archive.Restarts) > 0 {
+			first = w.archive.Restarts[0].First
+		}
 		for i, b := range w.archive.Kept {
-			if b.Seq != uint64(i+1) {
+			if b.Seq != first+uint64(i) {
 				w.t.Fatalf("batch %d of the archive has number %d", i+1, b.Seq)
 			}
 		}
