@@ -29,12 +29,28 @@ func (w *world) gaps(reason string) []*record.Record {
 // waitGap waits until the archive has one with the reason.
 func (w *world) waitGap(reason string) *record.Record {
 	w.t.Helper()
-	for n := 1; ; n++ {
+	w.waitUntil(func() bool { return len(w.gaps(reason)) > 0 })
+	return w.gaps(reason)[0]
+}
+
+// waitUntil looks again each time the archive has got something.
+func (w *world) waitUntil(ok func() bool) {
+	w.t.Helper()
+	for n := 1; !ok(); n++ {
 		w.waitRecords(n)
-		if g := w.gaps(reason); len(g) > 0 {
-			return g[0]
+	}
+}
+
+// texts counts the texts in the archive.
+func (w *world) texts() map[string]int {
+	w.t.Helper()
+	out := map[string]int{}
+	for _, r := range w.archive.Records() {
+		if r.Text != nil {
+			out[*r.Text]++
 		}
 	}
+	return out
 }
 
 func (w *world) down(yes bool) {
@@ -91,16 +107,12 @@ func TestDamagedWhileRunning(t *testing.T) {
 		t.Errorf("gap %+v", gap.Detail)
 	}
 	w.source.say(t, "fresh")
+	w.waitUntil(func() bool { return w.texts()["fresh"] > 0 })
 	r.end("x")
 	if got := w.gaps("spool: damaged"); len(got) != 1 {
 		t.Errorf("told %d times", len(got))
 	}
-	texts := map[string]int{}
-	for _, r := range w.archive.Records() {
-		if r.Text != nil {
-			texts[*r.Text]++
-		}
-	}
+	texts := w.texts()
 	if texts["safe"] != 1 || texts["fresh"] != 1 {
 		t.Errorf("the archive has %v", texts)
 	}

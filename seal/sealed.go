@@ -77,6 +77,7 @@ func (s *Sealed) Batch(id *Identity, h Header, carries bool) (*Batch, error) {
 
 // Release lets its memory be used again; neither it nor its batch may be used after.
 func (s *Sealed) Release() {
-	buffers.Put(&s.buf)
+	buf := s.buf
 	s.buf = nil
+	buffers.Put(&buf)
 }
