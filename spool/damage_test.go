@@ -66,12 +66,12 @@ func newVictim(t *testing.T) *victim {
 	}
 	v.batches = v.peek(seal.Messages)
 	v.s.Close()
-	v.raw, v.kept = v.read(v.path), v.read(v.path+".kept")
+	v.raw, v.kept = v.readFile(v.path), v.readFile(v.path+".kept")
 	v.layout = spool.LayoutOf(t, v.path)
 	return v
 }
 
-func (v *victim) read(path string) []byte {
+func (v *victim) readFile(path string) []byte {
 	v.t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -364,13 +364,54 @@ func (v *victim) checkRecovery(t *testing.T, path string, r *spool.Recovery, bad
 		t.Errorf("recovery %+v, whole %t", r, r.Whole())
 	}
 	aside := filepath.Join(filepath.Dir(path), r.Aside)
-	if !bytes.Equal(v.read(aside), bad) && len(bad) > 0 {
+	if !bytes.Equal(v.readFile(aside), bad) && len(bad) > 0 {
 		t.Error("what is set aside is not the damaged file")
 	}
 	var reason spool.Recovery
-	if err := json.Unmarshal(v.read(aside+".json"), &reason); err != nil || reason.Cause != r.Cause || reason.Batches != r.Batches {
+	if err := json.Unmarshal(v.readFile(aside+".json"), &reason); err != nil || reason.Cause != r.Cause || reason.Batches != r.Batches {
 		t.Errorf("reason %+v, %v", reason, err)
 	}
 }
 
 func dataKey(b *seal.Batch) string { return string(append([]byte{byte(b.Lane)}, b.Key[:]...)) }
+
+// A batch in the quarantine is not missing when the spool is damaged later, whether
+// others stand behind it or not.
+func TestDamageBehindQuarantine(t *testing.T) {
+	for _, behind := range []int{0, 2} {
+		w := newWorld(t)
+		w.append(seal.Media, 1, "picture")
+		w.append(seal.Messages, 1, "refused", spool.Cursor{Key: "c", Value: []byte("1")})
+		for range behind {
+			w.append(seal.Messages, 1, "behind")
+		}
+		if _, err := w.s.Quarantine(seal.Messages, 1, "refused"); err != nil {
+			t.Fatal(err)
+		}
+		w.s.Close()
+		raw, l := w.read(), spool.LayoutOf(t, w.path)
+		raw[l.Values["counts/messages"]] ^= 1
+		if err := os.WriteFile(w.path, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.open()
+		if r := w.s.Recovery(); r == nil || !r.Whole() || r.Lanes["messages"].Batches != behind || r.Lanes["messages"].Missing != 0 {
+			t.Errorf("%d behind: %+v", behind, r)
+		}
+		w.append(seal.Messages, 1, "after")
+		k := &keeper{a: w.archive, id: w.id, head: map[seal.Lane]*seal.Batch{}, records: map[string]int{}}
+		k.deliver(t, w.s, seal.Messages)
+		if k.restarts != 1 {
+			t.Errorf("%d restarts", k.restarts)
+		}
+	}
+}
+
+func (w *world) read() []byte {
+	w.t.Helper()
+	b, err := os.ReadFile(w.path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return b
+}

@@ -156,7 +156,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 			}
 			clean(t, path)
 			aside, err := filepath.Glob(path + ".damaged-*Z")
-			if err != nil || len(aside) != 1 || !bytes.Equal(v.read(aside[0]), bad) {
+			if err != nil || len(aside) != 1 || !bytes.Equal(v.readFile(aside[0]), bad) {
 				t.Errorf("killed at %d: set aside %v, %v", n, aside, err)
 			}
 			return again

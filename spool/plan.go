@@ -137,7 +137,7 @@ func planLane(id seal.Lane, found *finding, in *survey, kept *keptForm, reason s
 		}
 		if r := found.restarts[string(restartKey(id, b.seq))]; r != nil && r.Before() == b.previous {
 			l.restarts = append(l.restarts, r)
-			l.report.Missing += r.Seen - min(last.seq, r.Seen)
+			l.report.Missing += hole(last, r)
 		} else {
 			l.report.Missing += b.seq - last.seq - 1
 			if _, err := sign(b.seq, b.previous, b.seq-1, found.needed(l.batches[i:])); err != nil {
@@ -153,9 +153,9 @@ func planLane(id seal.Lane, found *finding, in *survey, kept *keptForm, reason s
 	switch r := found.restarts[string(restartKey(id, end.seq+1))]; {
 	case known && end == last:
 		l.head = end
-	case known && r != nil && r.Hash() == end.hash:
+	case known && r != nil && r.Before() == end.hash:
 		l.head, l.restarts = end, append(l.restarts, r)
-		l.report.Missing += r.Seen - min(last.seq, r.Seen)
+		l.report.Missing += hole(last, r)
 		l.report.Whole = l.report.Missing == 0
 	default:
 		if known {
@@ -175,6 +175,16 @@ func planLane(id seal.Lane, found *finding, in *survey, kept *keptForm, reason s
 		l.report.Bytes += b.size
 	}
 	return l, nil
+}
+
+// hole is how many batches between the last one and the restart are nowhere. One that
+// the archive refused is in the quarantine.
+func hole(last head, r *seal.Restart) uint64 {
+	n := r.Seen - min(last.seq, r.Seen)
+	if r.Reason == seal.Refused && n > 0 {
+		n--
+	}
+	return n
 }
 
 // choose picks one batch for each number above the receipt's and up to most, in

@@ -38,7 +38,7 @@ func TestVerifyAndSalvage(t *testing.T) {
 	if r, err := spool.Salvage(v.path, o); r != nil || err != nil {
 		t.Errorf("a sound spool was salvaged: %+v, %v", r, err)
 	}
-	if !bytes.Equal(v.read(v.path), v.raw) {
+	if !bytes.Equal(v.readFile(v.path), v.raw) {
 		t.Error("looking changed the file")
 	}
 
