@@ -60,6 +60,46 @@ func TestEnrol(t *testing.T) {
 	}
 }
 
+// Promise: an archive that is busy is asked again, never before it said, until it takes
+// the device; a refusal and an interruption end it.
+func TestEnrolWaits(t *testing.T) {
+	w := newWorld(t)
+	busy := 3
+	behind := w.server.Config.Handler
+	w.server.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == protocol.PathEnroll && busy > 0 {
+			busy--
+			rw.Header().Set("Content-Type", protocol.TypeProblem)
+			rw.Header().Set("Retry-After", "7")
+			rw.WriteHeader(http.StatusTooManyRequests)
+			io.WriteString(rw, `{"type":"`+protocol.ProblemBusy+`","title":"busy","status":429}`)
+			return
+		}
+		behind.ServeHTTP(rw, r)
+	})
+	var waits, told []time.Duration
+	o := w.enrolOptions()
+	o.Waiting = func(d time.Duration) { told = append(told, d) }
+	o.wait = func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }
+	if _, err := Enrol(context.Background(), w.config, o); err != nil {
+		t.Fatal(err)
+	}
+	if len(waits) != 3 || !slices.Equal(waits, told) || slices.Min(waits) < 7*time.Second {
+		t.Errorf("waited %v, told %v", waits, told)
+	}
+
+	busy = 1
+	o.wait = func(context.Context, time.Duration) error { return context.Canceled }
+	if _, err := Enrol(context.Background(), w.config, o); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+	busy, waits = 0, nil
+	o.Token = "tmt1unknown"
+	if _, err := Enrol(context.Background(), w.config, o); err == nil || len(waits) > 0 {
+		t.Errorf("a refused token: %v after waiting %v", err, waits)
+	}
+}
+
 // Promise: when the archive's answer to the enrolment is lost, the device is not
 // enrolled, and the next attempt uses the same identity.
 func TestEnrolLostAnswer(t *testing.T) {

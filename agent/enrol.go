@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"tidemark/agent/config"
 	"tidemark/seal"
 	"tidemark/seal/protocol"
+	"tidemark/uploader"
 )
 
 // ErrEnrolledElsewhere reports that the state folder belongs to another archive.
@@ -25,7 +27,14 @@ type EnrolOptions struct {
 	Token   string       // the enrolment token
 	Version string       // of this program
 	Client  *http.Client // nil means uploader.NewClient with the configured proxy
+	// Waiting, when it is not nil, is told how long Enrol waits because the archive is busy.
+	Waiting func(time.Duration)
+
+	wait func(context.Context, time.Duration) error // nil means sleep; tests only
 }
+
+// enrolPatience is how long Enrol puts up with an archive that says it is busy.
+const enrolPatience = time.Hour
 
 // Enrolled says who enrolled with whom.
 type Enrolled struct {
@@ -80,7 +89,7 @@ func Enrol(ctx context.Context, c *config.Config, o EnrolOptions) (*Enrolled, er
 	}
 	e := protocol.Enrollment{Hostname: hostname, OS: runtime.GOOS, Arch: runtime.GOARCH, Version: o.Version}
 	protocol.SignEnrollment(&e, id, archive.Key)
-	answer, err := remote.Enroll(ctx, o.Token, &e)
+	answer, err := o.enrol(ctx, remote, &e)
 	if err != nil {
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
@@ -92,6 +101,41 @@ func Enrol(ctx context.Context, c *config.Config, o EnrolOptions) (*Enrolled, er
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
 	return &Enrolled{Device: answer.Device, Archive: archive.Name(), URL: o.URL}, nil
+}
+
+// enrol asks the archive, and asks again as long as it says that it is busy: many devices
+// behind one address that are rolled out together are told so, each with when to come
+// back. They come back one after the other, and not all at that moment.
+func (o *EnrolOptions) enrol(ctx context.Context, remote *uploader.Remote, e *protocol.Enrollment) (*protocol.Enrolled, error) {
+	wait := o.wait
+	if wait == nil {
+		wait = sleep
+	}
+	spread, waited := 2*time.Second, time.Duration(0)
+	for {
+		answer, err := remote.Enroll(ctx, o.Token, e)
+		var f *uploader.Failure
+		if !errors.As(err, &f) || f.State != uploader.StateBusy || f.RetryAfter <= 0 || waited >= enrolPatience {
+			return answer, err
+		}
+		d := min(f.RetryAfter, enrolPatience) + rand.N(spread)
+		spread, waited = min(2*spread, time.Minute), waited+d
+		if o.Waiting != nil {
+			o.Waiting(d)
+		}
+		if werr := wait(ctx, d); werr != nil {
+			return nil, errors.Join(err, werr)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // UserAgent is what this program calls itself to an archive.

@@ -147,6 +147,7 @@ func (a *Archive) receipt(b *seal.Batch, place uint64, received time.Time) ([]by
 
 // The steps of commit, for tests.
 const (
+	stepRestart = "restart"
 	stepStore   = "store"
 	stepLog     = "log"
 	stepReceipt = "receipt"
@@ -170,10 +171,11 @@ func (a *Archive) do(step string, f func() error) error {
 }
 
 // commit keeps batches that follow the lane's head. The lane is held. The order
-// of its four steps, and what a crash after each leaves:
+// of its steps, and what a crash after each leaves:
 //
-//	store    the batch file is durable, and before it the restart, if any, that
-//	         lets it stand there: a restart without its batch means nothing. Nothing names it yet: recovery looks for
+//	restart  the restart, if any, that lets a batch stand where it does. Without its
+//	         batch it means nothing.
+//	store    the batch file is durable. Nothing names it yet: recovery looks for
 //	         its entry in the log, finds none, and goes on with the next step.
 //	         The other order would let the log name a batch that nobody has.
 //	log      the entry is durable in the log. Recovery finds it there and does
@@ -222,19 +224,16 @@ func (a *Archive) commit(ctx context.Context, l *lane, batches []*seal.Batch, re
 	return notes, nil
 }
 
-// keep is the first three steps.
+// keep is all steps but the last.
 func (a *Archive) keep(ctx context.Context, id store.Lane, batches []*seal.Batch, restarts []*seal.Restart, received time.Time) (notes [][]byte, places []uint64, err error) {
-	err = a.do(stepStore, func() error {
-		for _, b := range batches {
-			if r := restartOf(restarts, b); r != nil {
-				if err := a.store.PutRestart(id, r); err != nil {
-					return err
-				}
+	for _, b := range batches {
+		if r := restartOf(restarts, b); r != nil {
+			if err := a.do(stepRestart, func() error { return a.store.PutRestart(id, r) }); err != nil {
+				return nil, nil, err
 			}
 		}
-		return a.store.Put(id, batches...)
-	})
-	if err != nil {
+	}
+	if err := a.do(stepStore, func() error { return a.store.Put(id, batches...) }); err != nil {
 		return nil, nil, err
 	}
 	err = a.do(stepLog, func() error {

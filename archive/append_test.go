@@ -633,7 +633,7 @@ func TestPlantedFiles(t *testing.T) {
 // After a failed sync nothing is known about the disk: the archive takes nothing
 // more until it is opened again, which finds out.
 func TestFailedSync(t *testing.T) {
-	faultPoints(t, func(t *testing.T, step string, landed bool) {
+	faultPoints(t, archive.Steps, func(t *testing.T, step string, landed bool) {
 		w := newWorld(t)
 		d := w.device()
 		w.close()

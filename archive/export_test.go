@@ -7,5 +7,8 @@ func OpenHooked(ctx context.Context, dir string, o Options, h func(step string, 
 	return open(ctx, dir, o, h)
 }
 
-// Steps are the steps of commit, in their order.
-var Steps = []string{stepStore, stepLog, stepReceipt, stepIndex}
+// Steps are the steps of commit, in their order, and RestartSteps those with a restart.
+var (
+	Steps        = []string{stepStore, stepLog, stepReceipt, stepIndex}
+	RestartSteps = append([]string{stepRestart}, Steps...)
+)

@@ -89,7 +89,9 @@ func writeProblem(w http.ResponseWriter, p *protocol.Problem) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", retryBusy)
+		if h.Get("Retry-After") == "" { // floods know better
+			h.Set("Retry-After", retryBusy)
+		}
 	case http.StatusInternalServerError, http.StatusInsufficientStorage:
 		h.Set("Retry-After", retryFailed)
 	}

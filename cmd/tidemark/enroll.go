@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,9 @@ func (a *app) enrollCommand() *cobra.Command {
 		Short: "Make this device known to the archive",
 		Long: `Fetches the archive's key document, checks that it is the one ARCHIVEKEY names, and
 makes this device known to the archive with an enrolment token.
+
+When many devices enrol at once the archive asks some to wait; this waits and goes on,
+for an hour at most.
 
 It may be repeated. --url and --key default to archive.url and archive.key of the
 configuration; "-" reads the token from standard input.`,
@@ -54,7 +58,10 @@ configuration; "-" reads the token from standard input.`,
 			if err != nil {
 				return err
 			}
-			done, err := agent.Enrol(cmd.Context(), c, agent.EnrolOptions{URL: url, Key: key, Token: token, Version: buildVersion()})
+			waiting := func(d time.Duration) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "tidemark: the archive is busy; asking again in %s\n", d.Round(time.Second))
+			}
+			done, err := agent.Enrol(cmd.Context(), c, agent.EnrolOptions{URL: url, Key: key, Token: token, Version: buildVersion(), Waiting: waiting})
 			if err != nil {
 				return err
 			}
