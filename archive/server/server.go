@@ -2,9 +2,16 @@
 // says is in docs/protocol.md; package seal/protocol has the words.
 //
 // Every answer that is not a success is a problem (RFC 9457). No answer and no
-// log line has content, keys or tokens in it. Bodies are held in memory while
-// their token is verified, so their total size is bounded; beyond it a device is
-// asked to come back.
+// log line has content, keys or tokens in it.
+//
+// # Bounds
+//
+// A body is read only for a token that verifies but for the body, at no less than a
+// least pace, a few at once for each device, and all of them within a bound of memory;
+// beyond it a device is asked to come back. The number of connections is bounded: when
+// one too many comes, that goes which has been open longest without showing a good
+// token. So clients that open connections, send slowly or announce large bodies cost
+// the others nothing.
 package server
 
 import (
@@ -42,6 +49,10 @@ const (
 	retryBusy     = "1"       // seconds
 	retryFailed   = "30"
 	graceful      = 20 * time.Second // for requests under way when the server stops
+	headerTime    = 10 * time.Second // for a request's headers
+	bodyBase      = 30 * time.Second // for a request's body, and besides for each of its bytes:
+	bodySlowest   = 64 << 10         // bytes per second
+	maxHeader     = 16 << 10
 )
 
 // Server answers for one archive.
@@ -51,6 +62,8 @@ type Server struct {
 	memory  *semaphore.Weighted
 	mux     *http.ServeMux
 	floods  floods
+	bodies  atOnce
+	crowd   *crowd
 }
 
 // routes are the paths of the protocol; a table that no one writes.
@@ -77,7 +90,7 @@ func Routes() []string {
 
 // New returns a server for the archive.
 func New(a *archive.Archive, logger *slog.Logger) *Server {
-	s := &Server{archive: a, logger: logger, memory: semaphore.NewWeighted(maxInFlight), mux: http.NewServeMux()}
+	s := &Server{archive: a, logger: logger, memory: semaphore.NewWeighted(maxInFlight), mux: http.NewServeMux(), crowd: newCrowd(maxConns())}
 	s.floods.now = a.Now
 	for _, r := range routes {
 		s.mux.Handle(r.method+" "+r.path, s.answer(func(w http.ResponseWriter, req *http.Request) error { return r.handle(s, w, req) }))
@@ -101,11 +114,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       5 * time.Minute, // 32 MiB over a slow line
-		WriteTimeout:      10 * time.Minute,
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       5 * time.Minute, // bodies have deadlines of their own
+		WriteTimeout:      20 * time.Minute,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
+		MaxHeaderBytes:    maxHeader,
+		ConnContext:       s.crowd.enter,
+		ConnState:         s.crowd.state,
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
@@ -196,11 +211,15 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	known(r)
 	return writeJSON(w, protocol.Enrolled{Device: id.String()})
 }
 
 func (s *Server) head(w http.ResponseWriter, r *http.Request) error {
-	id, err := s.authenticate(r, nil)
+	id, hash, err := s.authenticate(r)
+	if err == nil {
+		err = fits(hash, nil)
+	}
 	if err != nil {
 		return err
 	}
@@ -215,16 +234,20 @@ func (s *Server) append(w http.ResponseWriter, r *http.Request) error {
 	if err := wantType(r, protocol.TypeBatches); err != nil {
 		return err
 	}
-	if _, err := bearer(r); err != nil { // before the body takes memory
+	id, hash, err := s.authenticate(r) // before the body takes memory
+	if err != nil {
 		return err
 	}
+	if !s.bodies.enter(id.Device.String()) {
+		return problem(http.StatusTooManyRequests, protocol.ProblemBusy, "this device has requests under way already")
+	}
+	defer s.bodies.leave(id.Device.String())
 	body, release, err := s.body(w, r, protocol.MaxRequest)
 	if err != nil {
 		return err
 	}
 	defer release()
-	id, err := s.authenticate(r, body)
-	if err != nil {
+	if err := fits(hash, body); err != nil {
 		return err
 	}
 	if err := s.floods.take(w, id.Device.String(), 1); err != nil {
@@ -273,34 +296,44 @@ func parseBatches(body []byte) (out []*seal.Batch, restarts []*seal.Restart, err
 	return out, restarts, nil
 }
 
-// authenticate verifies the request's token over the body and returns the lane
-// that the path names, of the device that made the token.
-func (s *Server) authenticate(r *http.Request, body []byte) (store.Lane, error) {
+// authenticate verifies the request's token, all but the body, and returns the lane
+// that the path names, of the device that made the token, and the hash that the body
+// must have.
+func (s *Server) authenticate(r *http.Request) (id store.Lane, hash string, err error) {
 	lane, err := seal.ParseLane(r.PathValue("lane"))
 	if err != nil {
-		return store.Lane{}, problem(http.StatusNotFound, protocol.ProblemRequest, "there is no such lane")
+		return id, "", problem(http.StatusNotFound, protocol.ProblemRequest, "there is no such lane")
 	}
 	token, err := bearer(r)
 	if err != nil {
-		return store.Lane{}, err
+		return id, "", err
 	}
 	var lookup error
-	device, err := protocol.VerifyToken(token, s.archive.Name(), r.Method, r.URL.Path, body, s.archive.Now(),
+	device, hash, err := protocol.VerifyTokenHead(token, s.archive.Name(), r.Method, r.URL.Path, s.archive.Now(),
 		func(d seal.DeviceID) ed25519.PublicKey {
 			public, err := s.archive.Registry().Key(d)
 			lookup = err
 			return public
 		})
 	if lookup != nil {
-		return store.Lane{}, lookup // the archive's trouble, not the token's
+		return id, "", lookup // the archive's trouble, not the token's
 	}
 	if err != nil {
-		return store.Lane{}, &tokenError{err}
+		return id, "", &tokenError{err}
 	}
+	known(r)
 	if err := s.archive.Registry().Seen(device, s.archive.Now()); err != nil {
 		s.logger.Warn("can not note when a device was seen", "device", device.String(), "err", err)
 	}
-	return store.Lane{Device: device, Lane: lane}, nil
+	return store.Lane{Device: device, Lane: lane}, hash, nil
+}
+
+// fits checks the body that a verified token is for.
+func fits(hash string, body []byte) error {
+	if !protocol.BodyFits(hash, body) {
+		return &tokenError{errors.New("request token is for another body")}
+	}
+	return nil
 }
 
 // tokenError marks a request token that did not verify.
@@ -323,6 +356,10 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) (body
 		return nil, nil, problem(http.StatusServiceUnavailable, protocol.ProblemBusy, "too much is arriving at once")
 	}
 	release = func() { s.memory.Release(size) }
+	// Whoever sends slower than this holds memory that others need.
+	line := http.NewResponseController(w)
+	line.SetReadDeadline(time.Now().Add(bodyBase + time.Duration(size)*time.Second/bodySlowest))
+	defer line.SetReadDeadline(time.Time{})
 	buf := bytes.NewBuffer(make([]byte, 0, min(size, 1<<20)))
 	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
 		release()

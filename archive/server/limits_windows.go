@@ -11,3 +11,6 @@ import (
 func isFull(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, sqlite3.FULL)
 }
+
+// maxConns is how many connections are held open at once.
+func maxConns() int { return mostConns }
