@@ -106,6 +106,7 @@ type pipeline struct {
 
 	mu       sync.Mutex
 	distrust error // why the archive's key documents are not followed
+	orphaned error // why what an earlier identity sealed is not delivered
 }
 
 // open opens the spool and wires the parts. The error wraps spool.ErrLocked when
@@ -211,6 +212,7 @@ func (a *Agent) session(ctx context.Context, e *enrolment) error {
 		g.Go(func() error { return p.watchNetwork(gctx) })
 		g.Go(func() error { return p.watchSpool(gctx) })
 		g.Go(func() error { return p.watchArchive(gctx) })
+		g.Go(func() error { return p.deliverOrphans(gctx) })
 		err = g.Wait()
 	}
 	err = ignoreCanceled(ctx, err)
@@ -303,7 +305,7 @@ func (a *Agent) Once(ctx context.Context) (*Status, error) {
 		reason = "failed"
 	}
 	// The end of the pass is recorded even when a signal has ended the context.
-	err = errors.Join(err, p.end(context.WithoutCancel(ctx), reason), p.uploader.Drain(ctx))
+	err = errors.Join(err, p.end(context.WithoutCancel(ctx), reason), p.deliverOrphansOnce(ctx), p.uploader.Drain(ctx))
 	p.beat()
 	s := a.Status()
 	s.Running = false

@@ -79,6 +79,9 @@ func Enrol(ctx context.Context, c *config.Config, o EnrolOptions) (*Enrolled, er
 	case err != nil:
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
+	if err := leaveSpool(c.StateDir, time.Now()); err != nil {
+		return nil, fmt.Errorf("enrol: %w", err)
+	}
 	id, err := makeIdentity(c.StateDir)
 	if err != nil {
 		return nil, fmt.Errorf("enrol: %w", err)

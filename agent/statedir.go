@@ -79,10 +79,11 @@ func readEnrolment(c *config.Config) (*enrolment, error) {
 			return nil, fmt.Errorf("%w %w", ErrNotEnrolled, errOtherArchive)
 		}
 	}
-	if e.identity, err = readIdentity(c.StateDir); err != nil {
-		return nil, err
+	e.identity, err = readIdentity(c.StateDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrNotEnrolled, ErrIdentityLost)
 	}
-	return e, nil
+	return e, err
 }
 
 // openEnrolment opens all of the enrolment but the identity.

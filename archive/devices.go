@@ -124,7 +124,7 @@ type openStates struct{ open []OpenState }
 var occurrences = []string{
 	record.EventStarted, record.EventStopped, record.EventAccountFound, record.EventRecovered,
 	record.EventDatabaseReplaced, record.EventDatabaseRecreated, record.EventCounts, record.EventScopeChanged,
-	record.EventArchiveKeys, record.EventFork,
+	record.EventArchiveKeys, record.EventFork, record.EventIdentityLost,
 }
 
 func (s *openStates) event(line []byte) {

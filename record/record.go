@@ -79,6 +79,7 @@ const (
 	EventCounts            = "counts"             // per conversation and day: rows seen in the source, records sealed, rows out of scope
 	EventScopeChanged      = "scope_changed"      // what is captured was configured anew
 	EventArchiveKeys       = "archive_keys"       // the device seals to other keys of its archive's than before
+	EventIdentityLost      = "identity_lost"      // the device has another identity than before; what the lost one sealed is delivered on its behalf
 	EventFork              = "fork"               // the archive's chain of a lane was not this device's; both histories are kept
 )
 

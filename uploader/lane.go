@@ -198,7 +198,7 @@ func (l *lane) step(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	answer, pause, err := l.u.opts.Remote.append(ctx, l.id, token, body)
+	answer, pause, err := l.u.opts.Remote.append(ctx, l.id, token, body, l.u.opts.OnBehalf)
 	if err == nil {
 		out, err := l.take(ctx, batches, answer.Receipts)
 		out.pause = pause

@@ -73,7 +73,7 @@ func (f *Failure) Unwrap() error { return f.Err }
 
 // Document gets the archive's key document, unverified.
 func (r *Remote) Document(ctx context.Context) ([]byte, error) {
-	resp, done, err := r.do(ctx, http.MethodGet, protocol.PathArchive, "", "", nil)
+	resp, done, err := r.do(ctx, http.MethodGet, protocol.PathArchive, "", "", nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (r *Remote) Document(ctx context.Context) ([]byte, error) {
 // Succession gets the key documents that the archive has had, oldest first, unverified.
 // None is the answer of an archive that does not know this path.
 func (r *Remote) Succession(ctx context.Context) ([]seal.Link, error) {
-	resp, done, err := r.do(ctx, http.MethodGet, protocol.PathSuccession, "", "", nil)
+	resp, done, err := r.do(ctx, http.MethodGet, protocol.PathSuccession, "", "", nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (r *Remote) Enroll(ctx context.Context, token string, e *protocol.Enrollmen
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
 	var answer protocol.Enrolled
-	if _, err := r.post(ctx, protocol.PathEnroll, token, protocol.TypeJSON, body, &answer); err != nil {
+	if _, err := r.post(ctx, protocol.PathEnroll, token, protocol.TypeJSON, body, &answer, nil); err != nil {
 		return nil, err
 	}
 	return &answer, nil
@@ -118,16 +118,20 @@ func (r *Remote) Enroll(ctx context.Context, token string, e *protocol.Enrollmen
 
 // append sends batches, one after the other, to a lane. The pause is what an archive
 // that took them asks for before the next request.
-func (r *Remote) append(ctx context.Context, lane seal.Lane, token string, body []byte) (answer *protocol.Receipts, pause time.Duration, err error) {
+func (r *Remote) append(ctx context.Context, lane seal.Lane, token string, body []byte, onBehalf seal.DeviceID) (answer *protocol.Receipts, pause time.Duration, err error) {
 	answer = new(protocol.Receipts)
-	pause, err = r.post(ctx, batchesPath(lane), token, protocol.TypeBatches, body, answer)
+	var headers http.Header
+	if onBehalf != (seal.DeviceID{}) {
+		headers = http.Header{protocol.HeaderOnBehalf: {onBehalf.String()}}
+	}
+	pause, err = r.post(ctx, batchesPath(lane), token, protocol.TypeBatches, body, answer, headers)
 	return answer, pause, err
 }
 
 // head asks where the archive's chain of a lane ends. It costs a few hundred bytes, and
 // so tells whether it is worth sending millions.
 func (r *Remote) head(ctx context.Context, lane seal.Lane, token string) error {
-	resp, done, err := r.do(ctx, http.MethodGet, headPath(lane), token, "", nil)
+	resp, done, err := r.do(ctx, http.MethodGet, headPath(lane), token, "", nil, nil)
 	if err != nil {
 		return err
 	}
@@ -146,8 +150,8 @@ func batchesPath(lane seal.Lane) string {
 }
 
 // post sends the body and reads a JSON answer. Errors are Failures.
-func (r *Remote) post(ctx context.Context, path, token, contentType string, body []byte, into any) (pause time.Duration, err error) {
-	resp, done, err := r.do(ctx, http.MethodPost, path, token, contentType, body)
+func (r *Remote) post(ctx context.Context, path, token, contentType string, body []byte, into any, headers http.Header) (pause time.Duration, err error) {
+	resp, done, err := r.do(ctx, http.MethodPost, path, token, contentType, body, headers)
 	if err != nil {
 		return 0, err
 	}
@@ -173,7 +177,7 @@ func success(resp *http.Response, into any) (pause time.Duration, err error) {
 	return retryAfter(resp.Header.Get("Retry-After"), date(resp)), nil
 }
 
-func (r *Remote) do(ctx context.Context, method, path, token, contentType string, body []byte) (*http.Response, func(), error) {
+func (r *Remote) do(ctx context.Context, method, path, token, contentType string, body []byte, headers http.Header) (*http.Response, func(), error) {
 	ctx, cancel := context.WithTimeout(ctx, r.limit(len(body)))
 	req, err := http.NewRequestWithContext(ctx, method, r.base+path, bytes.NewReader(body))
 	if err != nil {
@@ -181,6 +185,9 @@ func (r *Remote) do(ctx context.Context, method, path, token, contentType string
 		return nil, nil, fmt.Errorf("make request: %w", err)
 	}
 	r.body(req, body)
+	for name, values := range headers {
+		req.Header[name] = values
+	}
 	req.Header.Set("User-Agent", r.agent)
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)

@@ -87,6 +87,9 @@ type Options struct {
 	Logger       *slog.Logger     // nil discards
 	Now          func() time.Time // nil means time.Now
 
+	// OnBehalf is the device that made the queue's batches, when that is not Identity's.
+	OnBehalf seal.DeviceID
+
 	// Suspect is called, if set, when an answer was not the archive's as far as its
 	// keys are known here: they may have changed. It must not block.
 	Suspect func()

@@ -253,6 +253,9 @@ func (s *Server) append(w http.ResponseWriter, r *http.Request) error {
 	if err := s.floods.take(w, id.Device.String(), 1); err != nil {
 		return err
 	}
+	if id.Device, err = s.onBehalf(r, id.Device); err != nil {
+		return err
+	}
 	batches, restarts, perr := parseBatches(body)
 	if len(batches) == 0 {
 		return perr
@@ -294,6 +297,25 @@ func parseBatches(body []byte) (out []*seal.Batch, restarts []*seal.Restart, err
 		out = append(out, b)
 	}
 	return out, restarts, nil
+}
+
+// onBehalf returns the device whose batches the request brings: the one that made the
+// token, or another that this archive knows and has not revoked. Whoever brings them,
+// only that device can have signed them.
+func (s *Server) onBehalf(r *http.Request, device seal.DeviceID) (seal.DeviceID, error) {
+	value := r.Header.Get(protocol.HeaderOnBehalf)
+	if value == "" {
+		return device, nil
+	}
+	other, err := seal.ParseDeviceID(value)
+	if err != nil {
+		return device, problem(http.StatusBadRequest, protocol.ProblemRequest, protocol.HeaderOnBehalf+" is not a device id")
+	}
+	public, err := s.archive.Registry().Key(other)
+	if err == nil && public == nil { // its own token is good, so this is not about that
+		err = problem(http.StatusUnprocessableEntity, protocol.ProblemBatch, "the device that they are delivered for is not enrolled")
+	}
+	return other, err
 }
 
 // authenticate verifies the request's token, all but the body, and returns the lane

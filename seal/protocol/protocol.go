@@ -37,6 +37,12 @@ const (
 	TypeProblem = "application/problem+json"
 )
 
+// HeaderOnBehalf names, in a request to PathBatches, the device that made the batches,
+// when that is another than the one that made the token: a device whose identity was
+// lost delivers what it had sealed under its next. The batches' own signatures prove
+// whose they are.
+const HeaderOnBehalf = "Tidemark-On-Behalf-Of"
+
 // MaxRequest is the largest body of PathBatches that an archive must accept.
 const MaxRequest = 32 << 20
 

@@ -197,6 +197,11 @@ func (a *Archive) append(w http.ResponseWriter, r *http.Request, lane seal.Lane,
 	if got := r.Header.Get("Content-Type"); got != protocol.TypeBatches {
 		a.T.Errorf("content type %q", got)
 	}
+	if other := r.Header.Get(protocol.HeaderOnBehalf); err == nil && other != "" {
+		if device, err = seal.ParseDeviceID(other); err != nil || a.Devices[device] == nil {
+			a.T.Errorf("on behalf of %q: %v", other, err)
+		}
+	}
 	var receipts []string
 	for in := bufio.NewReader(bytes.NewReader(body)); ; {
 		restart, err := seal.ReadRestart(in)
