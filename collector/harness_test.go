@@ -185,16 +185,18 @@ func (d *device) compare(args ...string) {
 			kept = append(r.AppendJSON(kept), '\n')
 		}
 	}
-	file := filepath.Join(d.dir, "records.ndjson")
-	if err := os.WriteFile(file, kept, 0o600); err != nil {
+	if err := os.WriteFile(d.recordsFile(), kept, 0o600); err != nil {
 		d.t.Fatal(err)
 	}
-	if f := d.world.Compare(file, args...); !f.OK {
+	if f := d.world.Compare(d.recordsFile(), args...); !f.OK {
 		d.t.Errorf("archive and oracle differ:\n%s\nlog:\n%s", f.Report, d.log.String())
 	} else {
 		d.t.Log(f.Report)
 	}
 }
+
+// recordsFile is where compare puts what the archive would keep.
+func (d *device) recordsFile() string { return filepath.Join(d.dir, "records.ndjson") }
 
 // database finds a database's status.
 func database(t testing.TB, s collector.Status, file string) collector.DatabaseStatus {

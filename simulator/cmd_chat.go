@@ -141,6 +141,7 @@ func chatCommand() *cobra.Command {
 	f.DurationVar(&o.RecallAfter, "recall-after", 0, "recall so long after the message (default: 1 to 20 s)")
 	f.Float64Var(&o.Compress, "compress", 0.3, "part of the rows that are compressed, half of them later")
 	f.StringVar(&changes, "changes", "", "what else happens, such as delete,clear=0.01: all, clear, contact, delete, import, recreate, room, shard, status, vanish; each at least once")
+	f.BoolVar(&o.Fates, "fates", false, "with --kinds all: of each kind the first message stays, the second is recalled and the third deleted, and so on")
 	f.StringSliceVar(&o.Drift, "drift", nil, "what is new in this client: "+strings.Join(chat.Drifts, ", "))
 	f.IntVar(&people, "people", 12, "of a new account")
 	f.IntVar(&rooms, "rooms", 4, "of a new account")

@@ -222,6 +222,26 @@ type Faults struct {
 	Report string
 }
 
+// Cell says of how many messages something was judged, and how many of them have a fault.
+type Cell struct{ Judged, Faulty int }
+
+// Matrix holds an archive's records against the oracle, as Compare, and counts by kind of
+// message and what became of it.
+func (w *World) Matrix(records string, args ...string) map[string]map[string]Cell {
+	w.t.Helper()
+	cmd := exec.Command(w.bin, append([]string{"compare", "--json", "--oracle", w.Oracle, "--records", records}, args...)...)
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		w.t.Fatal(err)
+	}
+	var report struct{ Matrix map[string]map[string]Cell }
+	if err := json.Unmarshal(out, &report); err != nil || len(report.Matrix) == 0 {
+		w.t.Fatalf("compare printed no matrix: %v", err)
+	}
+	return report.Matrix
+}
+
 // Compare holds an archive's records against the oracle.
 func (w *World) Compare(records string, args ...string) Faults {
 	w.t.Helper()

@@ -8,6 +8,7 @@ import (
 
 	"tidemark/simulator/kinds"
 	"tidemark/simulator/media"
+	"tidemark/simulator/oracle"
 )
 
 // ChatOptions say how Chat talks.
@@ -22,6 +23,7 @@ type ChatOptions struct {
 	Changes     Changes       // what else happens to rows, and how often
 	Drift       []string      // what is new in this client, see Drifts; from the third message on
 	Kinds       bool          // say messages of every kind
+	Fates       bool          // of each kind, recall the second message, delete the third, and so on
 	Images      media.Keys    // of the pictures among them
 }
 
@@ -46,7 +48,7 @@ const (
 // The end of ctx is not an error.
 func (c *Client) Chat(ctx context.Context, o ChatOptions) (Stats, error) {
 	seed := o.Seed + c.spoken()
-	l := &live{Client: c, ChatOptions: o, pace: generator(seed, streamPace), late: map[*message]bool{}}
+	l := &live{Client: c, ChatOptions: o, pace: generator(seed, streamPace), late: map[*message]bool{}, told: map[string]int{}}
 	l.speaker = newSpeaker(generator(seed, streamTexts), c.acct.Name, c.convs, o.Compress, o.Recall)
 	l.changer = &changer{live: l, r: generator(seed, streamChanges), done: map[string]int{}, waiting: map[string]bool{}}
 	l.stats.Changes = l.changer.done
@@ -88,7 +90,11 @@ func (c *Client) Chat(ctx context.Context, o ChatOptions) (Stats, error) {
 			next = l.after(next, now)
 		}
 	}
-	if err := l.finish(time.Now().Add(lingers)); err != nil {
+	wait := lingers
+	if l.Fates {
+		wait += l.changer.settled() + answerMax
+	}
+	if err := l.finish(time.Now().Add(wait)); err != nil {
 		return l.stats, err
 	}
 	for m := range l.late {
@@ -135,6 +141,7 @@ type live struct {
 
 	repertoire *repertoire       // nil when only texts are said
 	late       map[*message]bool // files that are still to come
+	told       map[string]int    // messages of each kind, for their fates
 
 	pace  *rand.Rand // times
 	due   agenda
@@ -216,8 +223,13 @@ func (l *live) utter(now time.Time) (*message, error) {
 		if m := l.repertoire.next(now); m != nil {
 			m.known = !m.self
 			m.recall = !m.notice() && l.pace.Float64() < l.Recall
+			fate := l.fate(m)
+			m.recall = m.recall || fate == oracle.Recall
 			if err := l.repertoire.say(m); err != nil {
 				return nil, err
+			}
+			if fate == oracle.Delete {
+				l.planDeletion(m, now)
 			}
 			if d := m.delay(); d > 0 {
 				l.late[m] = true
@@ -230,6 +242,41 @@ func (l *live) utter(now time.Time) (*message, error) {
 	m.known = !m.self
 	m.stamp(now.Unix())
 	return m, l.say(m, nil)
+}
+
+// fate is what is to become of m: with Fates, of each kind the first message stays, the
+// second is recalled, if its kind can be, and the third deleted, and so on. A message
+// that the client goes on with stays for that.
+func (l *live) fate(m *message) string {
+	if !l.Fates {
+		return ""
+	}
+	if _, change := kinds.Later(*m.item); change != "" {
+		return ""
+	}
+	n := l.told[m.item.Type]
+	l.told[m.item.Type]++
+	switch {
+	case n%3 == 1 && !m.notice():
+		return oracle.Recall
+	case n%3 == 2:
+		return oracle.Delete
+	}
+	return ""
+}
+
+// planDeletion deletes m once it is settled and the server knows it.
+func (l *live) planDeletion(m *message, from time.Time) {
+	l.at(from.Add(l.changer.settled()), func(now time.Time) error {
+		switch {
+		case m.gone():
+			return nil
+		case !m.known:
+			l.planDeletion(m, now)
+			return nil
+		}
+		return l.changer.deleteRow(m)
+	})
 }
 
 // arrive brings the late files of m.

@@ -54,7 +54,67 @@ type Report struct {
 	People     int            `json:"people"`       // contacts and rooms that changed
 	Faults     []Fault        `json:"faults"`
 	Counts     map[string]int `json:"fault_counts"`
-	Delay      *Delay         `json:"delay,omitempty"` // from commit to capture
+
+	// Matrix says for each kind of message, and each thing that became of some of its
+	// messages, of how many it was judged and how many of those have a fault.
+	Matrix map[string]map[string]Cell `json:"matrix"`
+
+	Delay *Delay `json:"delay,omitempty"` // from commit to capture
+}
+
+// Cell is one of the matrix.
+type Cell struct {
+	Judged int `json:"judged"`
+	Faulty int `json:"faulty"`
+}
+
+// The columns of the matrix, besides the changes that an amended message names.
+const (
+	ColumnCaptured = "captured"
+	ColumnFiles    = "files"
+	ColumnServerID = "server_id"
+	ColumnRecalled = "recalled"
+	ColumnDeleted  = "deleted"
+)
+
+// matrix counts what was judged, by kind.
+func (c *comparison) matrix() map[string]map[string]Cell {
+	faulty := map[key]bool{}
+	for _, f := range c.rep.Faults {
+		faulty[key{f.Conversation, f.File, f.Table, f.LocalID}] = true
+	}
+	out := map[string]map[string]Cell{}
+	for k, all := range c.truths {
+		for _, t := range all {
+			if t.undecided {
+				continue
+			}
+			kind := cmp.Or(t.Kind, map[bool]string{true: "text", false: "open"}[t.Type == 1])
+			if out[kind] == nil {
+				out[kind] = map[string]Cell{}
+			}
+			count := func(column string, applies bool) {
+				if !applies {
+					return
+				}
+				cell := out[kind][column]
+				cell.Judged++
+				if faulty[k] {
+					cell.Faulty++
+				}
+				out[kind][column] = cell
+			}
+			count(ColumnCaptured, true)
+			count(ColumnFiles, slices.ContainsFunc(t.Media, func(m Media) bool { return m.Role != "" }))
+			count(ColumnServerID, t.answered)
+			count(ColumnRecalled, !t.recalled.IsZero())
+			count(ColumnDeleted, !t.gone.IsZero())
+			if t.amended != nil {
+				count(t.amended.Change, true)
+			}
+		}
+	}
+	return out
 }
 
 // Delay is how long after its commit a message was captured, in milliseconds.
@@ -76,6 +136,7 @@ func (c *comparison) report() {
 	for _, f := range c.rep.Faults {
 		c.rep.Counts[f.Kind]++
 	}
+	c.rep.Matrix = c.matrix()
 	if n := len(c.delays); n > 0 {
 		slices.Sort(c.delays)
 		at := func(q float64) float64 { return float64(c.delays[int(q*float64(n-1))]) / 1e6 }
