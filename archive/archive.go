@@ -42,6 +42,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -67,6 +68,9 @@ var (
 	// ErrLogShort reports a log that lacks entries for which receipts were given.
 	ErrLogShort = errors.New("log is shorter than the receipts that were given")
 )
+
+// ErrOlder reports batches or receipts that are an older copy than the index.
+var ErrOlder = errors.New("batches are older than the index")
 
 // ErrHeld reports that another process has the archive open for writing.
 var ErrHeld = filelock.ErrHeld
@@ -145,10 +149,10 @@ func open(ctx context.Context, dir string, o Options, h hook) (a *Archive, err e
 	if a.lock, err = takeLock(ctx, f.Lock()); err != nil {
 		return a, err
 	}
-	if a.registry, err = registry.Open(f.Registry()); err != nil {
+	if a.registry, err = f.OpenRegistry(); err != nil {
 		return a, err
 	}
-	if a.log, err = tlog.Open(ctx, f.Log(), keys.Log); err != nil {
+	if a.log, err = tlog.Open(ctx, f.Log(), keys.Log, keys.LogKey); err != nil {
 		return a, err
 	}
 	if a.index, err = index.Open(f.Index()); err != nil {
@@ -158,6 +162,18 @@ func open(ctx context.Context, dir string, o Options, h hook) (a *Archive, err e
 		return a, err
 	}
 	return a, nil
+}
+
+// OpenRegistry opens the devices and tokens of an archive. It wraps registry.ErrMissing:
+// one that was made anew would turn every device away.
+func (f Folder) OpenRegistry() (*registry.Registry, error) {
+	if _, err := os.Stat(f.Registry()); err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			err = registry.ErrMissing
+		}
+		return nil, fmt.Errorf("open registry: %w", err)
+	}
+	return registry.Open(f.Registry())
 }
 
 // takeLock gives a lock that is held a moment: verify takes it to see whether a

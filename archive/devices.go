@@ -5,12 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
 	"slices"
 	"time"
 
 	"tidemark/archive/index"
-	"tidemark/archive/registry"
 	"tidemark/record"
 )
 
@@ -51,10 +49,7 @@ func Devices(ctx context.Context, f Folder) ([]DeviceStatus, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(f.Registry()); err != nil { // opening would make an empty one
-		return nil, err
-	}
-	reg, err := registry.Open(f.Registry())
+	reg, err := f.OpenRegistry()
 	if err != nil {
 		return nil, err
 	}

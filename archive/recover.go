@@ -12,6 +12,7 @@ import (
 
 	"tidemark/archive/index"
 	"tidemark/archive/registry"
+	"tidemark/archive/store"
 	"tidemark/seal"
 )
 
@@ -22,11 +23,50 @@ func (a *Archive) recoverAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.notForeign(ids); err != nil {
+		return err
+	}
 	lanes := make([]*lane, len(ids))
 	for i, id := range ids {
 		lanes[i] = a.lane(id)
 	}
 	return a.recover(ctx, lanes...)
+}
+
+// notForeign makes the index anew when it knows lanes that are not stored here: it is
+// another archive's. It also says when batches are gone, which stops nobody: `verify`
+// names them.
+func (a *Archive) notForeign(stored []store.Lane) error {
+	counts, err := a.index.Counts()
+	if err != nil {
+		return err
+	}
+	for l := range counts {
+		if slices.Contains(stored, l) {
+			continue
+		}
+		a.logger.Error("the index knows a lane that is not stored; making the index again", "device", l.Device.String(), "lane", l.Lane.String())
+		name := a.folder.Index()
+		err := a.index.Close()
+		if err == nil {
+			err = index.Remove(name)
+		}
+		if err == nil {
+			a.index, err = index.Open(name)
+		}
+		return err
+	}
+	for l, n := range counts {
+		files, err := a.store.Sequences(l, 0)
+		if err != nil {
+			return err
+		}
+		if len(files) < n {
+			a.logger.Error("batch files are missing; restore them from a backup, verify names them",
+				"device", l.Device.String(), "lane", l.Lane.String(), "missing", n-len(files))
+		}
+	}
+	return nil
 }
 
 // found is a batch that is stored or receipted and not indexed.
@@ -107,6 +147,9 @@ func (a *Archive) unindexed(ctx context.Context, l *lane, size uint64) ([]found,
 	}
 	if cut {
 		a.logger.Warn("cut a torn receipt off, which nobody was given", "device", l.id.Device.String(), "lane", l.id.Lane.String())
+	}
+	if ok && last < head.Seq { // commit never leaves that
+		return nil, fmt.Errorf("lane %s has receipts to %d, the index knows of %d: %w", l.id, last, head.Seq, ErrOlder)
 	}
 	stored, err := a.store.Sequences(l.id, head.Seq)
 	if err != nil {

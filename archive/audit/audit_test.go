@@ -44,6 +44,9 @@ type fixture struct {
 	dir  string
 	a, b store.Lane
 	next *seal.Batch // what would follow in lane a
+
+	device *archivetest.Device // of lane a
+	grown  *seal.Batch         // that grow appended
 }
 
 // template makes one, in a temporary folder of the test.
@@ -75,7 +78,7 @@ func template(t *testing.T, length int) fixture {
 		return d
 	}
 	a, b := enroll(), enroll()
-	fx := fixture{dir: dir, a: store.Lane{Device: a.ID(), Lane: seal.Messages}, b: store.Lane{Device: b.ID(), Lane: seal.Messages}}
+	fx := fixture{dir: dir, device: a, a: store.Lane{Device: a.ID(), Lane: seal.Messages}, b: store.Lane{Device: b.ID(), Lane: seal.Messages}}
 	add := func(l store.Lane, batches ...*seal.Batch) {
 		for len(batches) > 0 {
 			notes, err := arch.Append(context.Background(), l, batches)

@@ -143,14 +143,12 @@ type Index struct {
 }
 
 // Open opens the index in the file for writing, and makes an empty one when there
-// is none or one of an older form.
+// is none, one of an older form, or something that is no database.
 func Open(name string) (*Index, error) {
 	x, err := open(name)
-	if errors.Is(err, errOlder) {
-		for _, suffix := range []string{"", "-wal", "-shm"} {
-			if err := os.Remove(name + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return nil, fmt.Errorf("open index: %w", err)
-			}
+	if errors.Is(err, errOlder) || errors.Is(err, sqlite3.NOTADB) || errors.Is(err, sqlite3.CORRUPT) {
+		if err := Remove(name); err != nil {
+			return nil, err
 		}
 		x, err = open(name)
 	}
@@ -160,6 +158,16 @@ func Open(name string) (*Index, error) {
 	return x, nil
 }
 
+// Remove deletes the index, which loses nothing: it is made again from the batches.
+func Remove(name string) error {
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(name + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove index: %w", err)
+		}
+	}
+	return nil
+}
+
 var errOlder = errors.New("index was made by an older version")
 
 func open(name string) (x *Index, err error) {
@@ -167,10 +175,11 @@ func open(name string) (x *Index, err error) {
 	if err != nil {
 		return nil, err
 	}
-	x = &Index{conn: conn}
+	made := &Index{conn: conn}
+	x = made
 	defer func() {
 		if err != nil {
-			x.Close()
+			made.Close()
 		}
 	}()
 	conn.BusyTimeout(time.Minute)
@@ -243,6 +252,22 @@ func scanBatch(s *sqlite3.Stmt) (Batch, error) {
 // Head returns the lane's last batch, or false.
 func (x *Index) Head(l store.Lane) (Batch, bool, error) {
 	return x.batch(`device = ? AND lane = ? ORDER BY seq DESC LIMIT 1`, l.Device.String(), l.Lane.String())
+}
+
+// Counts returns how many batches of each lane the index holds.
+func (x *Index) Counts() (map[store.Lane]int, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	out := map[store.Lane]int{}
+	err := sqlite.Query(x.conn, func(s *sqlite3.Stmt) error {
+		l, err := scanLane(s)
+		out[l] = s.ColumnInt(2)
+		return err
+	}, `SELECT device, lane, count(*) FROM batches GROUP BY device, lane`)
+	if err != nil {
+		return nil, fmt.Errorf("read index: %w", err)
+	}
+	return out, nil
 }
 
 // Batch returns one batch's row, or false.

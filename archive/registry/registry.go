@@ -33,6 +33,7 @@ var (
 	ErrToken   = errors.New("enrolment token is unknown, used up or expired")
 	ErrRevoked = errors.New("device is revoked")
 	ErrUnknown = errors.New("device is not enrolled")
+	ErrMissing = errors.New("registry of devices is missing")
 )
 
 // seenEvery is how exactly the time of a device's last request is kept.

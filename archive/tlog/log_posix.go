@@ -38,8 +38,9 @@ func Create(ctx context.Context, dir string, signer note.Signer) error {
 }
 
 // Open opens the log for appending. Only one process may do so at a time, which
-// the caller sees to.
-func Open(ctx context.Context, dir string, signer note.Signer) (*Log, error) {
+// the caller sees to. It wraps ErrMissing, and ErrDamaged when state and checkpoint are
+// not of one log under the key.
+func Open(ctx context.Context, dir string, signer note.Signer, key note.Verifier) (*Log, error) {
 	// Tessera would make a missing log anew and empty; receipts already given
 	// would then name entries that nobody has.
 	if _, err := os.Stat(filepath.Join(dir, layout.CheckpointPath)); err != nil {
@@ -48,8 +49,9 @@ func Open(ctx context.Context, dir string, signer note.Signer) (*Log, error) {
 		}
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
-	if _, err := NewReader(dir).Size(); err != nil {
-		return nil, err
+	// It would also go on from a damaged state or checkpoint, and never sign again.
+	if err := NewReader(dir).agrees(key); err != nil {
+		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
 	return open(ctx, dir, signer)
 }

@@ -57,6 +57,26 @@ func (r *Reader) Size() (uint64, error) {
 	return s.Size, err
 }
 
+// agrees says whether the log's state and its checkpoint can be of one log: both can be
+// read, the checkpoint is signed, the state is not behind it, and two of one size name
+// one root. It costs two small files; Check does the rest.
+func (r *Reader) agrees(v note.Verifier) error {
+	s, err := r.treeState()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	c, err := r.checkpoint(v)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	case s.Size < c.Size:
+		return fmt.Errorf("%w: the state has %d entries, the checkpoint %d", ErrDamaged, s.Size, c.Size)
+	case s.Size == c.Size && !bytes.Equal(s.Root, c.Hash):
+		return fmt.Errorf("%w: state and checkpoint of %d entries name different roots", ErrDamaged, s.Size)
+	}
+	return nil
+}
+
 // bundle returns the n-th bundle of entries of a log of the given size.
 func (r *Reader) bundle(ctx context.Context, n uint64, size uint64) ([][]byte, error) {
 	raw, err := r.files.ReadEntryBundle(ctx, n, layout.PartialTileSize(0, n, size))

@@ -32,10 +32,12 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/ncruces/go-sqlite3"
 	"github.com/spf13/cobra"
 
 	"tidemark/archive"
 	"tidemark/archive/index"
+	"tidemark/archive/registry"
 	"tidemark/archive/tlog"
 )
 
@@ -101,7 +103,11 @@ func hintOf(err error) string {
 		return "run this where the archive's recipient key is, keys/recipient.pem in its folder"
 	case errors.Is(err, tlog.ErrUnsupported):
 		return "run the archive on Linux or macOS; records, devices and verify work here on a copy of its folder"
-	case errors.Is(err, tlog.ErrMissing), errors.Is(err, archive.ErrLogShort):
+	case errors.Is(err, archive.ErrOlder):
+		return "restore the batches folder from the newest backup; or delete index.db to go on with what is there, which verify then reports on"
+	case errors.Is(err, registry.ErrMissing), errors.Is(err, sqlite3.NOTADB), errors.Is(err, sqlite3.CORRUPT):
+		return "restore state.db from the newest backup; devices that are not in it must enrol again. If it is index.db that is damaged, delete it"
+	case errors.Is(err, tlog.ErrMissing), errors.Is(err, tlog.ErrDamaged), errors.Is(err, archive.ErrLogShort):
 		return "restore the log folder from the newest backup; receipts were given for what it lacks"
 	case errors.Is(err, index.ErrMissing):
 		return "serve makes the index again from the stored batches when it starts"

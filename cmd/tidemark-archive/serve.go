@@ -217,5 +217,5 @@ func openRegistry(cmd *cobra.Command) (*registry.Registry, error) {
 	if _, err := f.LoadKeys(); err != nil { // never make a registry where no archive is
 		return nil, err
 	}
-	return registry.Open(f.Registry())
+	return f.OpenRegistry()
 }
