@@ -75,6 +75,7 @@ func TestDamage(t *testing.T) {
 		os.Remove(filepath.Join(fx.dir, name+"-shm"))
 	}
 
+	doc := read(t, "../../docs/reliability.md")
 	for _, c := range []damaged{
 		{"nothing", func(*testing.T, fixture) {}, "", nil, "", ""},
 		{"a batch with a flipped bit", file(batch7, flip(-100)), seven, nil, "", seven},
@@ -130,6 +131,9 @@ func TestDamage(t *testing.T) {
 		{"the key document deleted", remove(in("archive.json")), "not an archive", archive.ErrNoArchive, "", ""},
 		{"the whole folder of yesterday", from(yesterday, func(fx fixture) string { return fx.dir }), "", nil, "", ""},
 	} {
+		if !bytes.Contains(doc, []byte("\n| "+c.name+" | ")) {
+			t.Errorf("docs/reliability.md does not list %q", c.name)
+		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			fx := fx.copied(t)
