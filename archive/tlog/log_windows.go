@@ -13,7 +13,9 @@ type Log struct{ *Reader }
 func Create(context.Context, string, note.Signer) error { return ErrUnsupported }
 
 // Open returns ErrUnsupported.
-func Open(context.Context, string, note.Signer, note.Verifier) (*Log, error) { return nil, ErrUnsupported }
+func Open(context.Context, string, note.Signer, note.Verifier) (*Log, error) {
+	return nil, ErrUnsupported
+}
 
 // Add returns ErrUnsupported.
 func (l *Log) Add(context.Context, ...[]byte) ([]uint64, error) { return nil, ErrUnsupported }
