@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ import (
 	"tidemark/archive"
 	"tidemark/archive/archivetest"
 	"tidemark/archive/server"
+	"tidemark/archive/tlog"
 	"tidemark/seal"
 	"tidemark/seal/protocol"
 )
@@ -157,6 +159,14 @@ func goldenSite(t *testing.T) *site {
 		if err := os.Rename(filepath.Join(s.dir, "golden", name), filepath.Join(s.dir, name)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	// The log that init made is another key's.
+	keys, err := archive.Folder(s.dir).LoadKeys()
+	if err == nil {
+		err = errors.Join(os.RemoveAll(archive.Folder(s.dir).Log()), tlog.Create(t.Context(), archive.Folder(s.dir).Log(), keys.Log))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	s.start()
 	token, err := os.ReadFile(filepath.Join(exchangeDir, "enrolment-token"))
