@@ -14,7 +14,8 @@
 // # Trust
 //
 // The state folder is the user's who runs the agent, and nobody else's. What is
-// secret in it: identity.json (whoever has it can deliver in this device's name)
+// secret in it: identity.json (whoever has it can deliver in this device's name), which
+// the system's place for secrets wraps where there is one,
 // and keys.json (whoever has it and WeChat's files can read them). The spool is
 // sealed to the archive. The status endpoint is a socket that only that user can
 // open; what it tells holds no content.
@@ -118,6 +119,9 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 		forked: make(chan struct{}, 1), askAgain: make(chan struct{}, 1), followAgain: a.followAgain,
 	}
 	var err error
+	if err := guardIdentity(c.StateDir, e.identity, c.Secrets); err != nil {
+		a.log.Warn("the device's key stays where it is", "err", err)
+	}
 	if p.ring, err = KeyRing(c); err != nil {
 		return nil, err
 	}

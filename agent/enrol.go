@@ -82,7 +82,7 @@ func Enrol(ctx context.Context, c *config.Config, o EnrolOptions) (*Enrolled, er
 	if err := leaveSpool(c.StateDir, time.Now()); err != nil {
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
-	id, err := makeIdentity(c.StateDir)
+	id, err := makeIdentity(c.StateDir, c.Secrets)
 	if err != nil {
 		return nil, fmt.Errorf("enrol: %w", err)
 	}

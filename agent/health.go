@@ -57,6 +57,7 @@ type Status struct {
 	At       time.Time         `json:"at"`
 	Device   string            `json:"device,omitempty"`
 	StateDir string            `json:"state_dir"`
+	Secrets  string            `json:"secrets,omitempty"` // what the device's key is kept in: file, or the system's place for secrets
 	Archive  *ArchiveStatus    `json:"archive,omitempty"`
 	Capture  *collector.Status `json:"capture,omitempty"`
 	Delivery *uploader.Status  `json:"delivery,omitempty"`
@@ -78,6 +79,7 @@ func (a *Agent) Status() *Status {
 		return s.settle()
 	}
 	s.Enrolled, s.Device = true, p.device
+	s.Secrets, _ = IdentityVault(s.StateDir) // without it, it is not told
 	s.Archive = &ArchiveStatus{Name: p.enrolment.archive.Name(), URL: p.enrolment.url, Key: p.enrolment.archive.Key.String()}
 	capture, delivery := p.source.Status(), p.uploader.Status()
 	s.Capture, s.Delivery = &capture, &delivery

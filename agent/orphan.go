@@ -33,8 +33,14 @@ var ErrIdentityLost = errors.New("this device's identity is lost (what it had ca
 // leaveSpool sets the spool of a lost identity aside, before another takes its place. It
 // does nothing while there is an identity.
 func leaveSpool(dir string, now time.Time) error {
-	if _, err := os.Stat(filepath.Join(dir, identityFile)); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	path := filepath.Join(dir, identityFile)
+	switch _, err := readIdentity(dir); {
+	case errors.Is(err, errVaultLost):
+		if err := os.Rename(path, fmt.Sprintf("%s.lost-%d", path, now.UnixNano())); err != nil {
+			return err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil // there is one; whether it can be used, whoever uses it finds out
 	}
 	aside := filepath.Join(dir, fmt.Sprintf("orphan-%d.db", now.UnixNano()))
 	return spool.SetAside(filepath.Join(dir, spoolFile), aside)

@@ -49,6 +49,9 @@ func (s *Status) WriteText(w io.Writer) error {
 		fmt.Fprintf(t, "waiting\t%d records in %d batches, %s of %s\n", records, batches, size(s.Spool.Bytes), size(s.Spool.MaxBytes))
 	}
 	fmt.Fprintf(t, "state\t%s\n", s.StateDir)
+	if s.Secrets != "" {
+		fmt.Fprintf(t, "device key\tin %s\n", secretsPlace(s.Secrets))
+	}
 	t.Flush()
 	if s.Capture != nil && len(s.Capture.Accounts) > 0 {
 		b.WriteByte('\n')
@@ -66,6 +69,14 @@ func (s *Status) WriteText(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// secretsPlace says what keeps the device's key.
+func secretsPlace(vault string) string {
+	if vault == vaultFile {
+		return "a file that only the agent's user reads"
+	}
+	return "the state folder, sealed with the " + vault
 }
 
 func headline(s *Status) string {

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -44,7 +46,9 @@ type enrolment struct {
 type identityForm struct {
 	V      int    `json:"v"`
 	Device string `json:"device"`
-	Seed   string `json:"seed"` // base64 of 32 bytes
+	Seed   string `json:"seed,omitempty"`   // base64 of 32 bytes
+	Vault  string `json:"vault,omitempty"`  // what wraps the seed, see vault
+	Sealed string `json:"sealed,omitempty"` // base64 of the wrapped seed
 }
 
 type enrolmentForm struct {
@@ -80,7 +84,7 @@ func readEnrolment(c *config.Config) (*enrolment, error) {
 		}
 	}
 	e.identity, err = readIdentity(c.StateDir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errVaultLost) {
 		return nil, fmt.Errorf("%w: %w", ErrNotEnrolled, ErrIdentityLost)
 	}
 	return e, err
@@ -109,14 +113,16 @@ func openEnrolment(c *config.Config) (*enrolment, error) {
 	return e, nil
 }
 
+// readIdentity opens the folder's identity. The error wraps fs.ErrNotExist when there is
+// none, and errVaultLost when it can never be opened again.
 func readIdentity(dir string) (*seal.Identity, error) {
 	var form identityForm
 	if err := readForm(filepath.Join(dir, identityFile), &form); err != nil {
 		return nil, fmt.Errorf("read identity: %w", err)
 	}
-	seed, err := base64.StdEncoding.DecodeString(form.Seed)
+	seed, err := form.open()
 	if err != nil {
-		return nil, errors.New("read identity: the seed is not base64") // not err: it may show a part
+		return nil, fmt.Errorf("read identity: %w", err)
 	}
 	id, err := seal.IdentityFromSeed(seed)
 	if err != nil {
@@ -128,15 +134,95 @@ func readIdentity(dir string) (*seal.Identity, error) {
 	return id, nil
 }
 
+// open gives the seed.
+func (f *identityForm) open() ([]byte, error) {
+	if f.Vault == "" {
+		seed, err := base64.StdEncoding.DecodeString(f.Seed)
+		if err != nil {
+			return nil, errors.New("the seed is not base64") // not err: it may show a part
+		}
+		return seed, nil
+	}
+	v := systemVault()
+	if v == nil || v.name() != f.Vault {
+		return nil, fmt.Errorf("it is sealed with the %s: %w", f.Vault, errVaultAway)
+	}
+	sealed, err := base64.StdEncoding.DecodeString(f.Sealed)
+	if err != nil {
+		return nil, errors.New("the sealed seed is not base64")
+	}
+	return v.unwrap(sealed, f.Device)
+}
+
 // makeIdentity returns the folder's identity, making one if there is none.
-func makeIdentity(dir string) (*seal.Identity, error) {
+func makeIdentity(dir, setting string) (*seal.Identity, error) {
 	id, err := readIdentity(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return id, err
 	}
 	id = seal.NewIdentity()
-	form := identityForm{V: 1, Device: id.ID().String(), Seed: base64.StdEncoding.EncodeToString(id.Seed())}
-	return id, writeForm(filepath.Join(dir, identityFile), form)
+	return id, writeIdentity(dir, id, setting)
+}
+
+// writeIdentity keeps the identity as the setting wants it. With "auto", what the system's
+// vault does not give back is kept in a file: a vault that does not work must not cost the
+// identity.
+func writeIdentity(dir string, id *seal.Identity, setting string) error {
+	form := identityForm{V: 1, Device: id.ID().String()}
+	v, err := vaultFor(setting)
+	if err != nil {
+		return err
+	}
+	if v != nil {
+		sealed, err := v.wrap(id.Seed(), form.Device)
+		if err == nil {
+			var again []byte
+			if again, err = v.unwrap(sealed, form.Device); err == nil && !bytes.Equal(again, id.Seed()) {
+				err = fmt.Errorf("%s gives back something else", v.name())
+			}
+		}
+		switch {
+		case err == nil:
+			form.Vault, form.Sealed = v.name(), base64.StdEncoding.EncodeToString(sealed)
+		case setting != "auto":
+			return err
+		}
+	}
+	if form.Vault == "" {
+		form.Seed = base64.StdEncoding.EncodeToString(id.Seed())
+	}
+	return writeForm(filepath.Join(dir, identityFile), form)
+}
+
+// guardIdentity moves an identity to where the setting wants it: it may have been made by
+// an administrator at a terminal, whom systemd gives no credential.
+func guardIdentity(dir string, id *seal.Identity, setting string) error {
+	kept, err := IdentityVault(dir)
+	if err != nil {
+		return err
+	}
+	v, err := vaultFor(setting)
+	if err != nil {
+		return err
+	}
+	want := vaultFile
+	if v != nil {
+		want = v.name()
+	}
+	if kept == want {
+		return nil
+	}
+	return writeIdentity(dir, id, setting)
+}
+
+// IdentityVault says what the folder's identity is kept in: "file", or the system's place
+// for secrets by its name.
+func IdentityVault(dir string) (string, error) {
+	var form identityForm
+	if err := readForm(filepath.Join(dir, identityFile), &form); err != nil {
+		return "", err
+	}
+	return cmp.Or(form.Vault, vaultFile), nil
 }
 
 // readForm reads a small JSON file of this program's. Errors quote nothing of it.

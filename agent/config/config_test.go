@@ -83,6 +83,7 @@ keys:
   - {source: file, path: '`+abs("/etc/tidemark/keys.json")+`'}
   - {source: exec, command: ['`+abs("/usr/local/bin/key-helper")+`', --quiet]}
 spool: {max_bytes: 500MiB, min_free: 3GiB}
+secrets: system
 log: {level: debug, format: json}
 `, nil)
 	if err != nil {
@@ -91,7 +92,7 @@ log: {level: debug, format: json}
 	if c.ArchiveURL != "https://archive.example.com" || c.ArchiveKey != key || c.StateDir != abs("/var/lib/other") ||
 		c.Sources[0] != abs("/srv/wechat") || c.Scope.Accounts.Exclude[0] != "wxid_boss" || c.Scope.Conversations.Include[1] != "kind:room" ||
 		c.History.Since.Format(time.DateOnly) != "2026-01-01" || c.Poll != 500*time.Millisecond || len(c.Keys) != 2 || c.Keys[1].Command[1] != "--quiet" ||
-		c.Proxy != "http://anna:secret@proxy:3128" || c.MaxRate != 250<<10 || c.SpoolMaxBytes != 500<<20 || c.SpoolMinFree != 3<<30 || c.LogLevel.String() != "DEBUG" || c.LogFormat != "json" {
+		c.Proxy != "http://anna:secret@proxy:3128" || c.MaxRate != 250<<10 || c.SpoolMaxBytes != 500<<20 || c.SpoolMinFree != 3<<30 || c.LogLevel.String() != "DEBUG" || c.LogFormat != "json" || c.Secrets != "system" {
 		t.Errorf("%+v", c)
 	}
 	if m := c.Media; m.NoImages || !m.NoVoice || m.NoVideo || !m.NoFiles || m.MaxBytes != 100<<20 || m.GiveUp != 48*time.Hour {
@@ -183,6 +184,7 @@ func TestRefusals(t *testing.T) {
 		{"key source without path", "keys: [{source: file}]", "must be a list of"},
 		{"key helper by name", "keys: [{source: exec, command: [helper]}]", "must be a list of"},
 		{"log level", "log: {level: loud}", "must be debug"},
+		{"secrets", "secrets: keychain", "must be auto, file or system"},
 		{"log format", "log: {format: xml}", "must be text or json"},
 		{"group as text", "capture: yes", "capture: \"yes\": must be settings"},
 		{"list at the top", "- a", "must be settings"},

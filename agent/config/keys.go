@@ -33,6 +33,7 @@ type Config struct {
 	Keys          []KeySource
 	SpoolMaxBytes int64
 	SpoolMinFree  int64
+	Secrets       string // auto, file or system
 	LogLevel      slog.Level
 	LogFormat     string
 }
@@ -102,6 +103,10 @@ func Keys() []Key {
 		{Name: "spool.min_free", Type: "size", Default: "1GiB", Doc: "how much of the disk stays free; with less, reading stops",
 			set: func(c *Config, n *yaml.Node) (err error) { c.SpoolMinFree, err = parseSize(n.Value); return err },
 			get: func(c *Config) any { return formatSize(c.SpoolMinFree) }},
+		{Name: "secrets", Type: "auto, file or system", Default: "auto",
+			Doc: "where the device's key is kept: wrapped by the system's place for secrets, if there is one, or in a file that only the agent's user reads",
+			set: func(c *Config, n *yaml.Node) error { return parseSecrets(n, &c.Secrets) },
+			get: func(c *Config) any { return c.Secrets }},
 		{Name: "log.level", Type: "debug, info, warn or error", Default: "info", Doc: "the least that is logged",
 			set: func(c *Config, n *yaml.Node) error { return parseLevel(n, &c.LogLevel) },
 			get: func(c *Config) any { return strings.ToLower(c.LogLevel.String()) }},
@@ -349,6 +354,14 @@ func parseLevel(n *yaml.Node, into *slog.Level) error {
 		return errors.New("must be debug, info, warn or error")
 	}
 	*into = l
+	return nil
+}
+
+func parseSecrets(n *yaml.Node, into *string) error {
+	if n.Value != "auto" && n.Value != "file" && n.Value != "system" {
+		return errors.New("must be auto, file or system")
+	}
+	*into = n.Value
 	return nil
 }
 
