@@ -142,7 +142,7 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 	})
 	if err == nil {
 		p.uploader, err = uploader.New(uploader.Options{
-			Queue: p.spool, Archive: e.archive, Identity: e.identity, Remote: p.remote, Suspect: p.suspect, Forked: p.noteFork,
+			Queue: p.spool, Archive: e.archive, Identity: e.identity, Remote: p.remote, Suspect: p.suspect, Forked: p.noteFork, Quarantine: p.quarantine,
 			Logger: a.log.With("component", "uploader"), Now: a.opts.Now,
 		})
 	}

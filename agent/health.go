@@ -91,6 +91,7 @@ func (a *Agent) Status() *Status {
 	s.judgeSpool()
 	s.judgeArchive(p)
 	s.judgeOrphans(p)
+	s.judgeQuarantine(a.opts.Config)
 	for _, err := range p.ring.Problems() {
 		s.reason(Reason{Health: Degraded, What: "a key source has a problem: " + err.Error(), Do: "put the key source right; tidemark keys check shows what opens"})
 	}

@@ -80,6 +80,7 @@ const (
 	EventScopeChanged      = "scope_changed"      // what is captured was configured anew
 	EventArchiveKeys       = "archive_keys"       // the device seals to other keys of its archive's than before
 	EventIdentityLost      = "identity_lost"      // the device has another identity than before; what the lost one sealed is delivered on its behalf
+	EventQuarantined       = "batch_quarantined"  // the archive refuses a batch for good; it is kept on the device
 	EventFork              = "fork"               // the archive's chain of a lane was not this device's; both histories are kept
 )
 

@@ -32,6 +32,7 @@ type lane struct {
 	most       int  // batches of the next; 1 after a disagreement about the head, then up to batches again
 	clockTried bool // the clock was corrected and nothing has succeeded since
 	failures   int  // in a row
+	refusal    refusal
 
 	pending atomic.Bool   // the queue had batches when it was last asked
 	wake    chan struct{} // ends a pause that no server asked for
@@ -309,6 +310,9 @@ func (l *lane) judge(ctx context.Context, f *Failure, batches []*seal.Batch, siz
 			return outcome{again: true}, nil
 		}
 		f.Err = fmt.Errorf("a batch of %d bytes is too large for the archive or for something on the way: %w", size, f.Err)
+		return l.refused(f, batches)
+	case protocol.ProblemBatch:
+		return l.refused(f, batches)
 	case protocol.ProblemHead:
 		if why, other := l.fork(f.Problem.Head, batches); why != "" {
 			if other {

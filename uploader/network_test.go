@@ -297,12 +297,12 @@ func TestProxy(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			rw.WriteHeader(http.StatusOK)
 			down, _, err := http.NewResponseController(rw).Hijack()
 			if err != nil {
 				t.Error(err)
 				return
 			}
+			io.WriteString(down, "HTTP/1.1 200 Connection established\r\n\r\n")
 			go func() { io.Copy(up, down); up.Close() }()
 			io.Copy(down, up)
 			down.Close()

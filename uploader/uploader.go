@@ -27,6 +27,8 @@
 //     the archive answers again, so that a broken link is not fed megabytes.
 //   - Another network, or the end of a sleep: [Uploader.Wake] ends the pauses that
 //     failing to get through has brought on.
+//   - A batch that the archive refuses for good, alone and again for minutes: it is
+//     set aside, and the lane goes on behind it.
 //   - A lane of greater urgency has something to deliver: the others wait.
 //
 // # Trust
@@ -93,6 +95,11 @@ type Options struct {
 	// Suspect is called, if set, when an answer was not the archive's as far as its
 	// keys are known here: they may have changed. It must not block.
 	Suspect func()
+
+	// Quarantine is called, if set, when the archive refuses the lane's oldest batch for
+	// good. It sets the batch aside; without it the batch stays where it is, and the lane
+	// with it.
+	Quarantine func(lane seal.Lane, seq uint64, reason string) error
 
 	// Forked is called, if set, when a lane goes on behind a head of the archive's that
 	// was not in its chain. It must not block.
