@@ -38,8 +38,8 @@ func Create(ctx context.Context, dir string, signer note.Signer) error {
 }
 
 // Open opens the log for appending. Only one process may do so at a time, which
-// the caller sees to. It wraps ErrMissing, and ErrDamaged when state and checkpoint are
-// not of one log under the key.
+// the caller sees to. It wraps ErrMissing, and ErrDamaged when its state can't be
+// read or its checkpoint is not signed with the key.
 func Open(ctx context.Context, dir string, signer note.Signer, key note.Verifier) (*Log, error) {
 	// Tessera would make a missing log anew and empty; receipts already given
 	// would then name entries that nobody has.
@@ -50,7 +50,7 @@ func Open(ctx context.Context, dir string, signer note.Signer, key note.Verifier
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
 	// It would also go on from a damaged state or checkpoint, and never sign again.
-	if err := NewReader(dir).agrees(key); err != nil {
+	if err := NewReader(dir).readable(key); err != nil {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
 	return open(ctx, dir, signer)

@@ -33,7 +33,7 @@ var ErrUnsupported = errors.New("this operating system can not keep the archive'
 // ErrMissing reports that there is no log in the folder.
 var ErrMissing = errors.New("log is missing")
 
-// ErrDamaged reports a log whose state and checkpoint can't be of one log.
+// ErrDamaged reports a log whose state can't be read or whose checkpoint does not verify.
 var ErrDamaged = errors.New("log is damaged")
 
 // Appends wait at most batchAge for others to share the tree update with, and the
