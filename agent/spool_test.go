@@ -57,7 +57,10 @@ func (w *world) down(yes bool) {
 	w.archive.Do(func() {
 		w.archive.Intercept = nil
 		if yes {
-			w.archive.Intercept = func(http.ResponseWriter, *http.Request, []byte) bool { panic(http.ErrAbortHandler) }
+			w.archive.Intercept = func(http.ResponseWriter, *http.Request, []byte) bool {
+				w.refused.Add(1)
+				panic(http.ErrAbortHandler)
+			}
 		}
 	})
 }
@@ -99,6 +102,10 @@ func TestDamagedWhileRunning(t *testing.T) {
 	f.Close()
 	if last == nil {
 		t.Fatal("the last batch is not in the file")
+	}
+	// A request that was made before the damage must not bring the batch home whole.
+	for n := w.refused.Load(); w.refused.Load() < n+2; {
+		time.Sleep(10 * time.Millisecond)
 	}
 	w.down(false)
 	gap := w.waitGap("spool: damaged")

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 
 // world is a device with a state folder, and an archive.
 type world struct {
+	refused *atomic.Int32 // requests that met a silent archive, see down
 	t       *testing.T
 	archive *archivetest.Archive
 	server  *httptest.Server
@@ -57,7 +59,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	w := &world{t: t, archive: archivetest.New(t, "archive.test"), log: new(logBuffer), source: newFakeSource()}
+	w := &world{refused: new(atomic.Int32), t: t, archive: archivetest.New(t, "archive.test"), log: new(logBuffer), source: newFakeSource()}
 	w.archive.Token = "tmt1token"
 	w.server = httptest.NewServer(w.archive)
 	t.Cleanup(w.server.Close)
