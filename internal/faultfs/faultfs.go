@@ -19,6 +19,7 @@ package faultfs
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -64,6 +65,16 @@ type FS struct {
 // Mount mounts backing, a folder, at mountpoint, another. Trash is a third folder on the
 // same disk as backing.
 func Mount(mountpoint, backing, trash string) (*FS, error) {
+	// What an earlier mount kept there would stand in the way of what this one keeps.
+	leftovers, err := filepath.Glob(filepath.Join(trash, "*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range leftovers {
+		if err := os.RemoveAll(l); err != nil {
+			return nil, err
+		}
+	}
 	f := &FS{backing: backing, trash: trash, files: map[uint64]*dirtyFile{}, dirs: map[string]*dirtyDir{}}
 	var st syscall.Stat_t
 	if err := syscall.Stat(backing, &st); err != nil {

@@ -145,3 +145,27 @@ func TestHook(t *testing.T) {
 		}
 	}
 }
+
+// A second cut, after a new mount, knows what a rename replaced as the first did: the
+// name is never without a file.
+func TestCutAgain(t *testing.T) {
+	for seed := range uint64(10) {
+		dir := t.TempDir()
+		for n := range 3 {
+			f, mnt := mount(t, dir)
+			name := filepath.Join(mnt, "name")
+			if n == 0 {
+				write(t, name, []byte("first"), 0, true)
+				syncDir(t, mnt)
+			}
+			write(t, filepath.Join(mnt, "temp"), []byte("next"), 0, true)
+			must(t, os.Rename(filepath.Join(mnt, "temp"), name))
+			f.Cut()
+			must(t, f.Unmount())
+			must(t, f.Restore(rand.New(rand.NewPCG(seed, uint64(n)))))
+			if _, err := os.Stat(filepath.Join(dir, "disk", "name")); err != nil {
+				t.Fatalf("seed %d, cut %d: %v", seed, n, err)
+			}
+		}
+	}
+}
