@@ -107,7 +107,11 @@ func undoCreate(real string) func() error {
 func (f *FS) aside(real string) (string, bool) {
 	f.trashN++
 	kept := filepath.Join(f.trash, fmt.Sprint(f.trashN))
-	return kept, os.Link(real, kept) == nil
+	err := os.Link(real, kept)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		panic(fmt.Sprintf("faultfs: %v", err)) // a cut could not bring it back
+	}
+	return kept, err == nil
 }
 
 func (f *FS) undoRemove(real string) func() error {
