@@ -39,15 +39,26 @@ func TestBench(t *testing.T) {
 		t.Skip("make bench runs it")
 	}
 	b := &bench{t: t, dir: dir}
-	big := b.account("1GB", 2_000_000)
-	t.Run("history", func(*testing.T) { b.history(big) })
+	t.Run("conversations", func(*testing.T) {
+		const messages = 100_000
+		few, many := b.message(b.account("50-conversations", messages, 50)), b.message(b.account("5000-conversations", messages, 5000))
+		for _, c := range []struct {
+			name string
+			cost
+		}{{"50", few}, {"5,000", many}} {
+			b.say("(e) one new message, %s conversations: %.1f KB read, %.2f ms CPU, delay p50 %.1f ms; against 50: bytes %.2f, CPU %.2f, delay %.2f",
+				c.name, c.bytes/1e3, c.cpu*1e3, c.delay*1e3, c.bytes/few.bytes, c.cpu/few.cpu, c.delay/few.delay)
+		}
+	})
+	big := sync.OnceValue(func() *simtest.World { return b.account("1GB", 2_000_000, 200) })
+	t.Run("history", func(*testing.T) { b.history(big()) })
 	t.Run("message", func(*testing.T) {
 		var base cost
 		for i, a := range []struct {
 			name     string
 			messages int
 		}{{"10MB", 16_000}, {"300MB", 540_000}, {"1GB", 2_000_000}} {
-			c := b.message(b.account(a.name, a.messages))
+			c := b.message(b.account(a.name, a.messages, 200))
 			if i == 0 {
 				base = c
 			}
@@ -55,8 +66,8 @@ func TestBench(t *testing.T) {
 				a.name, c.bytes/1e3, c.cpu*1e3, c.delay*1e3, c.bytes/base.bytes, c.cpu/base.cpu, c.delay/base.delay)
 		}
 	})
-	t.Run("receipt", func(*testing.T) { b.receipt(big) })
-	t.Run("idle", func(*testing.T) { b.idle(big) })
+	t.Run("receipt", func(*testing.T) { b.receipt(big()) })
+	t.Run("idle", func(*testing.T) { b.idle(big()) })
 }
 
 type bench struct {
@@ -74,7 +85,7 @@ func (b *bench) check(err error) {
 }
 
 // account makes an account of a size once.
-func (b *bench) account(name string, messages int) *simtest.World {
+func (b *bench) account(name string, messages, conversations int) *simtest.World {
 	b.t.Helper()
 	w := simtest.New(b.t)
 	dir := filepath.Join(b.dir, name)
@@ -84,7 +95,7 @@ func (b *bench) account(name string, messages int) *simtest.World {
 		b.check(os.RemoveAll(dir))
 		b.check(os.MkdirAll(dir, 0o755))
 		w.Use(dir)
-		w.Run("make", "--root", w.Root, "--keys-out", w.Keys, "--messages", strconv.Itoa(messages), "--conversations", "200")
+		w.Run("make", "--root", w.Root, "--keys-out", w.Keys, "--messages", strconv.Itoa(messages), "--conversations", strconv.Itoa(conversations))
 		b.check(os.WriteFile(done, nil, 0o644))
 	}
 	w.Use(dir)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"tidemark/collector/simtest"
 	"tidemark/internal/faultfs"
 )
 
@@ -125,6 +126,19 @@ func (r *rig) disarm() bool {
 	}
 }
 
+// begin starts archive, client and agent on a disk that has everything so far.
+func (r *rig) begin() *simtest.Chat {
+	r.t.Helper()
+	r.serve()
+	client := r.world.Chat("--rate", "40", "--recall", "0.03", "--recall-after", "3s", "--checkpoint-after", "3s")
+	r.world.Ready(r.t.Context())
+	r.configure("")
+	r.enroll()
+	r.fs.Sync()
+	r.runAgent()
+	return client
+}
+
 // await waits for the fault, for a while: a process at rest makes no change.
 func (r *rig) await() bool {
 	select {
@@ -156,13 +170,7 @@ func (r *rig) settle() {
 func TestFaultKill(t *testing.T) {
 	n := faults(10)
 	r := newRig(t)
-	r.serve()
-	client := r.world.Chat("--rate", "40", "--recall", "0.03", "--recall-after", "3s", "--checkpoint-after", "3s")
-	r.world.Ready(t.Context())
-	r.configure("")
-	r.enroll()
-	r.fs.Sync()
-	r.runAgent()
+	client := r.begin()
 	for done, tries := 0, 0; done < n && tries < 3*n; tries++ {
 		if tries%3 == 2 {
 			r.arm("archive", r.site.archive, 40, false)
@@ -190,13 +198,7 @@ func TestFaultKill(t *testing.T) {
 func TestFaultPowerCut(t *testing.T) {
 	n := faults(6)
 	r := newRig(t)
-	r.serve()
-	client := r.world.Chat("--rate", "40", "--recall", "0.03", "--recall-after", "3s", "--checkpoint-after", "3s")
-	r.world.Ready(t.Context())
-	r.configure("")
-	r.enroll()
-	r.fs.Sync()
-	r.runAgent()
+	client := r.begin()
 	for done, tries := 0, 0; done < n && tries < 3*n; tries++ {
 		victim, p := "state", r.agent
 		if tries%2 == 1 {
