@@ -278,6 +278,7 @@ func (a *account) list(ctx context.Context) error {
 		for _, e := range entries {
 			if file, ok := f.File(e.Name()); ok && a.shards[file] == nil {
 				a.shards[file] = newShard(a, a.open(file))
+				a.shards[file].appeared = a.people != nil // people are listed once
 				fresh = append(fresh, a.shards[file].db)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tidemark/collector/discover"
 	"tidemark/collector/simtest"
 	"tidemark/record"
 )
@@ -61,11 +62,69 @@ func TestChanges(t *testing.T) {
 			d.keys.set(w.Key())
 			d.once() // so that nothing happens before capture began
 			chat := w.Chat("--rate", "60", "--count", "400", "--recall", "0.03", "--recall-after", "1s", "--checkpoint-after", "1s",
-				"--changes", "delete,status,vanish")
+				"--changes", "all")
 			stop := d.running()
 			chat.Wait()
 			stop()
 			d.once()
+			d.compare("--grace", "1m")
+		})
+	}
+}
+
+// After an upgrade to 4.x the imported messages are the records that they were, those
+// too that were captured before the server had numbered them.
+func TestUpgrade(t *testing.T) {
+	for _, g := range []simtest.Generation{simtest.W3, simtest.M3} {
+		t.Run(string(g), func(t *testing.T) {
+			t.Parallel()
+			w := simtest.NewOf(t, g)
+			chat := w.Chat("--rate", "60", "--count", "200", "--recall", "0.03", "--recall-after", "1s")
+			w.Ready(t.Context())
+			d := newDevice(t, w)
+			d.keys.set(w.Key())
+			stop := d.running()
+			chat.Wait()
+			stop()
+			d.once()
+			first := map[string]bool{}
+			pending := 0
+			for _, r := range d.all() {
+				if r.Kind == record.KindMessage {
+					first[r.ID] = true
+					if r.ServerID == "" {
+						pending++
+					}
+				}
+			}
+			if pending == 0 {
+				t.Fatal("no message was captured before its server id: this tests nothing")
+			}
+			before := len(d.all())
+
+			next := w.Upgrade()
+			d.keys.set(w.Key(), next.Key())
+			d.options.Find = func() ([]discover.Account, []discover.Problem) {
+				accounts, problems := only(w.Root)
+				more, others := only(next.Root)
+				if g == simtest.M3 { // its root holds the other
+					return accounts, problems
+				}
+				return append(accounts, more...), append(problems, others...)
+			}
+			d.once()
+			again := 0
+			for _, r := range d.all()[before:] {
+				if r.Kind != record.KindMessage {
+					continue
+				}
+				if again++; !first[r.ID] {
+					t.Errorf("%s %s is another record after the upgrade", r.Conversation.ID, r.ServerID)
+				}
+			}
+			if again < len(first)/2 {
+				t.Errorf("%d of %d messages came again", again, len(first))
+			}
 			d.compare("--grace", "1m")
 		})
 	}

@@ -21,7 +21,8 @@ import (
 //	w/<database>/<table hash>/<row id>    a row that may still change: digest and record
 //	s/<account folder>/<file>             a state that an event has named
 //	a/<account folder>                    the account has been reported
-//	f/<account folder>/<file>             the identity of the database last read there
+//	f/<account folder>/<file>             the database last read to its end there: none, capture begins
+//	i/<account and conversation>/<day>    marks of messages captured without server ids: see mark; for good
 //	p/<account folder>/<person>/<mark>    who has been met, and a digest of how they were recorded last
 //	k/<database>/<table hash>/<hash>/<month>  counts of a conversation's days; without table and hash, of what is out of scope
 //	y/<database>/<table hash>/<hash>/<month>  some of them are to be recorded

@@ -294,7 +294,10 @@ func (s *shard) fill(ctx context.Context, t *table, i int) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	err = s.a.c.opts.Spool.Append(ctx, seal.Messages, spool.Records{NDJSON: b.ndjson, Count: b.count}, append(s.cursors(&b), s.holesCursor(t, rest))...)
+	cursors, err := s.cursors(&b)
+	if err == nil {
+		err = s.a.c.opts.Spool.Append(ctx, seal.Messages, spool.Records{NDJSON: b.ndjson, Count: b.count}, append(cursors, s.holesCursor(t, rest))...)
+	}
 	if err != nil {
 		return false, committed{err}
 	}

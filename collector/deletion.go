@@ -35,14 +35,10 @@ func (r *reader) deletions(v *sqlcipher.View, change *tableChange) error {
 	return nil
 }
 
-// emptied says whether no row is left of the conversation whose rows went: none in the
-// table or, where a table holds many conversations, none with its username.
+// emptied says whether none of the captured rows is left of the conversation whose rows
+// went; it may have got new ones since.
 func (r *reader) emptied(v *sqlcipher.View, change *tableChange, talker int64) (bool, error) {
-	if !r.s.a.schema.PerRow {
-		last, err := change.table.MaxID(v)
-		return last == 0, err
-	}
-	return change.table.Silent(v, r.s.names[talker])
+	return change.table.Silent(v, r.s.names[talker], change.table.cursor)
 }
 
 // tellDropped records the captured rows that went with their tables, and forgets these.

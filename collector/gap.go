@@ -17,7 +17,7 @@ func (r *reader) gaps(change *tableChange) {
 	if len(ranges) == 0 {
 		return
 	}
-	if r.first && change.table.cursor == 0 {
+	if r.first {
 		r.b.before.tables++
 		for _, ids := range ranges {
 			r.b.before.rows += ids.to - ids.from + 1

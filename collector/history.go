@@ -126,7 +126,11 @@ func (s *shard) historyWorker(ctx context.Context, q *queue) error {
 			return err
 		}
 		// What came before a damaged page verified, and the snapshot held: it counts.
-		if cerr := s.a.c.opts.Spool.Append(ctx, seal.Messages, spool.Records{NDJSON: b.ndjson, Count: b.count}, s.cursors(&b)...); cerr != nil {
+		cursors, cerr := s.cursors(&b)
+		if cerr == nil {
+			cerr = s.a.c.opts.Spool.Append(ctx, seal.Messages, spool.Records{NDJSON: b.ndjson, Count: b.count}, cursors...)
+		}
+		if cerr != nil {
 			return committed{cerr}
 		}
 		q.mu.Lock()

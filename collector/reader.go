@@ -23,6 +23,7 @@ type batch struct {
 	before              before
 	met                 map[meeting]struct{} // who has to do with them
 	unknown             map[[2]int64]int64   // types of messages that this version does not know
+	marked              map[string][]marked  // by cursor: messages without server ids, see firstKey
 
 	items []*item // files that new messages have
 	known []*item // of messages captured before, as their rows have it now
@@ -33,6 +34,8 @@ type batch struct {
 	history bool // too much for one snapshot: work says what there is
 	work    []work
 	rows    int64
+
+	complete bool // everything was looked at
 }
 
 // tableChange is how a table's capture moves on.
@@ -47,6 +50,8 @@ type tableChange struct {
 	tallies map[tallyKey]*tally
 	buckets map[bucketKey]bucket // what tallies make of the table's months
 	first   int64                // id of the first of them
+	met     []string             // records of the former database's rows among them
+	ended   bool                 // the table was read to its end
 	swept   time.Time            // when expired was made
 	whole   bool                 // every captured row that is young enough was looked at, and its pages noted
 }
@@ -66,7 +71,7 @@ type reader struct {
 	rec       record.Record
 	device    string
 	trace     bool // note the pages of rows: live passes only
-	first     bool // nothing of the database was read before in this run
+	first     bool // the database was there before capture began and was never read to its end
 	all       bool // take rows before the cursor for new ones: they are a hole's
 
 	media         []record.Media                  // of the current row
@@ -81,7 +86,7 @@ type reader struct {
 func (s *shard) newReader(b *batch) *reader {
 	return &reader{
 		s: s, b: b, notBefore: s.a.c.notBefore(), oldest: b.at.Add(-windowAge).Unix(), digests: digester{secret: s.a.c.opts.Secret},
-		account: s.a.party().Freeze(), client: s.a.client(), source: record.Source{File: s.file}, device: s.a.c.opts.Device.String(), trace: true, first: s.mark == (sqlcipher.Mark{}),
+		account: s.a.party().Freeze(), client: s.a.client(), source: record.Source{File: s.file}, device: s.a.c.opts.Device.String(), trace: true, first: s.prior == "" && !s.appeared,
 		conversations: map[string]*record.Conversation{}, sendersMet: map[*record.Sender]struct{}{},
 	}
 }
@@ -128,6 +133,10 @@ func (r *reader) rows(v *sqlcipher.View, w work, change *tableChange, rows *wech
 	}
 	change.expire(r.b.at)
 	r.gaps(change)
+	if f := r.s.former[w.Key]; f != nil && w.upTo > 0 && change.cursor >= w.upTo && !r.all {
+		change.ended = true
+		r.lost(w.table, f, change.met)
+	}
 	return r.deletions(v, change)
 }
 
@@ -186,7 +195,10 @@ func (r *reader) span(v *sqlcipher.View, w work, change *tableChange, rows *wech
 	for stmt.Step() {
 		read++
 		wechat.ReadRow(stmt, r.row)
-		id, row := r.message(w.table, change, rows)
+		id, row, err := r.message(w.table, change, rows)
+		if err != nil {
+			return err
+		}
 		if r.trace {
 			r.place(v, w.table, row)
 		}
@@ -213,9 +225,15 @@ func (r *reader) absent(w work, change *tableChange, ids idRange) {
 	for ; i < len(w.ids) && w.ids[i] <= ids.to; i++ {
 		change.gone = append(change.gone, w.ids[i])
 	}
-	if ids.from = max(ids.from, w.cursor+1); ids.from <= ids.to {
-		change.missing = append(change.missing, ids)
+	if ids.to > w.cursor {
 		change.cursor = max(change.cursor, ids.to)
+	}
+	known := w.cursor
+	if f := r.s.former[w.Key]; f != nil {
+		known = max(known, f.cursor) // told when the former database was read
+	}
+	if ids.from = max(ids.from, known+1); ids.from <= ids.to {
+		change.missing = append(change.missing, ids)
 	}
 }
 
@@ -239,7 +257,7 @@ func (r *reader) place(v *sqlcipher.View, t *table, row *windowRow) {
 
 // message turns the current row into a record, if it says anything new, and returns
 // what the window keeps of it, or nil.
-func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int64, *windowRow) {
+func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int64, *windowRow, error) {
 	r.source.Row = r.row
 	rec := &r.rec // one for all rows: nothing keeps it
 	*rec = record.Record{
@@ -249,7 +267,7 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 	id := rows.LocalID(r.row)
 	was := t.window[id]
 	if was == nil && id <= t.cursor && !r.all {
-		return id, nil // captured long ago
+		return id, nil, nil // captured long ago
 	}
 	if r.s.a.schema.PerRow {
 		talker := rows.Talker(r.row)
@@ -259,7 +277,7 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 				r.b.met = addMeeting(r.b.met, meeting{talker, metOutside})
 				r.tally(change, talker, rows.Created(r.row)).outside++
 			}
-			return id, nil
+			return id, nil, nil
 		}
 		rows.Conversation = c
 	}
@@ -273,13 +291,21 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 	if was == nil {
 		if m.Created < r.notBefore && m.Created > 0 {
 			r.tally(change, rec.Conversation.ID, m.Created).skipped++
-			return id, nil
+			return id, nil, nil
 		}
-		if rec.ServerID != "" {
-			rec.ID = record.MessageID(r.s.a.id, rec.Conversation.ID, rec.ServerID)
-		} else {
-			rec.ID = record.LocalMessageID(r.s.a.id, r.s.shardID, t.Name, rec.LocalID, strconv.FormatInt(m.Created, 10))
+		late, err := r.identify(rec, t, &m)
+		if err != nil {
+			return id, nil, committed{err}
 		}
+		if was = r.formerRow(t, change, rec.ID); was == nil && late {
+			was = &windowRow{record: rec.ID, seen: now.seen}
+		}
+		if was != nil { // captured from the file that stood here before
+			r.meet(rec)
+			r.tally(change, rec.Conversation.ID, m.Created).sealed++
+		}
+	}
+	if was == nil {
 		r.b.items = append(r.b.items, r.files(rec, rec.ID, &m)...)
 		rec.Media = r.media
 		r.b.messages++
@@ -290,11 +316,11 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 		r.tally(change, rec.Conversation.ID, m.Created).sealed++
 		r.append(rec)
 		if now.seen < r.oldest {
-			return id, nil // history: nobody changes it any more
+			return id, nil, nil // history: nobody changes it any more
 		}
 		now.record = rec.ID
 		change.rows[id] = now
-		return id, now
+		return id, now, nil
 	}
 	now.record, now.seen = was.record, was.seen
 	change.rows[id] = now
@@ -302,7 +328,7 @@ func (r *reader) message(t *table, change *tableChange, rows *wechat.Rows) (int6
 	if now.digest != was.digest {
 		r.revision(rec, &m, was, now)
 	}
-	return id, now
+	return id, now, nil
 }
 
 // windowRow is what the window keeps of a decoded row.
@@ -326,6 +352,9 @@ func (r *reader) windowRow(rec *record.Record, m *wechat.Message) *windowRow {
 // revision makes the record of a captured row a record of its change.
 func (r *reader) revision(rec *record.Record, m *wechat.Message, was, now *windowRow) {
 	rec.Kind, rec.Of = record.KindRevision, was.record
+	if now.is(rowServer) && !was.is(rowServer) {
+		r.numbered(rec, m)
+	}
 	switch {
 	case now.is(rowSystem) && !was.is(rowSystem):
 		rec.Change, rec.Type = record.ChangeRecall, record.TypeRecall

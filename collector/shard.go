@@ -39,6 +39,9 @@ type shard struct {
 	id         string             // names the database in cursors; "" until its salt is known
 	identity   sqlcipher.Identity // of the file that id names
 	shardID    string             // the salt in hex, for identities of messages without a server id
+	prior      string             // the id of the database that was last read to its end here
+	former     map[string]*former // of that one, when it was another, by table hash
+	appeared   bool               // it was not there when capture began
 	schema     int64
 	loaded     bool // schema and tables are known
 	tables     map[string]*table
@@ -88,6 +91,7 @@ func (s *shard) forget() {
 	s.id, s.loaded, s.mark = "", false, sqlcipher.Mark{}
 	s.tables, s.names, s.holesMark = map[string]*table{}, nil, sqlcipher.Mark{}
 	s.sequences.Forget()
+	s.prior, s.former = "", nil
 	s.watch, s.gone, s.undecided = watch{}, nil, map[string]struct{}{}
 }
 
@@ -218,6 +222,9 @@ func (s *shard) readView(ctx context.Context, v *sqlcipher.View, b *batch, only 
 		if err := r.table(v, w, math.MaxInt64); err != nil {
 			return err
 		}
+	}
+	if b.complete = only == nil; b.complete {
+		r.lostTables()
 	}
 	return nil
 }
@@ -382,6 +389,10 @@ func (s *shard) load(v *sqlcipher.View) error {
 		s.identity = v.Identity()
 		s.shardID = hex.EncodeToString(s.identity.Salt[:])
 		s.id = short(s.a.disc.Path, s.file, s.shardID)
+		if err := s.succeed(); err != nil {
+			s.id = ""
+			return committed{err}
+		}
 	}
 	dirty, err := s.restoreDirty()
 	if err != nil {
@@ -417,7 +428,7 @@ func (s *shard) load(v *sqlcipher.View) error {
 	}
 	s.unnumbered = s.unnumbered[:0]
 	for _, t := range s.tables {
-		if !t.Numbered {
+		if !t.Numbered && !t.dropped {
 			s.unnumbered = append(s.unnumbered, t)
 		}
 	}
@@ -531,19 +542,36 @@ func (s *shard) commit(ctx context.Context, b *batch) error {
 	if len(b.recreated) > 0 {
 		return s.recreate(ctx, b)
 	}
-	if b.count > 0 || len(b.tables) > 0 {
-		if err := s.a.c.opts.Spool.Append(ctx, seal.Messages, spool.Records{NDJSON: b.ndjson, Count: b.count}, s.cursors(b)...); err != nil {
+	cursors, err := s.cursors(b)
+	settles := b.complete && s.prior != s.id
+	if err == nil && settles {
+		var last []spool.Cursor
+		last, err = s.settle()
+		cursors = append(cursors, last...)
+	}
+	if err != nil {
+		return err
+	}
+	if b.count > 0 || len(b.tables) > 0 || settles {
+		if err := s.a.c.opts.Spool.Append(ctx, seal.Messages, spool.Records{NDJSON: b.ndjson, Count: b.count}, cursors...); err != nil {
 			return err
 		}
 	}
 	s.apply(b)
+	if settles {
+		s.prior, s.former = s.id, nil
+	}
 	s.mark = b.mark
 	return nil
 }
 
 // cursors are a batch's changes of the collector's state.
-func (s *shard) cursors(b *batch) []spool.Cursor {
-	out := s.a.book.cursors(b.met)
+func (s *shard) cursors(b *batch) ([]spool.Cursor, error) {
+	out, err := s.markCursors(b)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, s.a.book.cursors(b.met)...)
 	for _, it := range b.items {
 		out = append(out, s.a.c.itemCursor(it))
 	}
@@ -562,7 +590,7 @@ func (s *shard) cursors(b *batch) []spool.Cursor {
 		}
 		out = append(out, s.bucketCursors(c)...)
 	}
-	return out
+	return out, nil
 }
 
 // apply brings memory up to a batch that is durable. History's workers call it for
@@ -586,6 +614,15 @@ func (s *shard) apply(b *batch) {
 		}
 		if c.whole {
 			delete(s.watch.untraced, c.table)
+		}
+		if f := s.former[c.table.Key]; f != nil {
+			f.met += len(c.met)
+			for _, id := range c.met {
+				delete(f.rows, id)
+			}
+			if c.ended {
+				clear(f.rows)
+			}
 		}
 	}
 	s.a.c.attach.add(s.a.folder(), b.items)

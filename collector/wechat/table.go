@@ -143,19 +143,29 @@ func (t *Table) MaxID(v *sqlcipher.View) (int64, error) {
 	return stmt.ColumnInt64(0), nil
 }
 
-// Silent says whether no row of the table is of a username's conversation. It asks only
-// when an index answers: otherwise, and for no username, it says false.
-func (t *Table) Silent(v *sqlcipher.View, username string) (bool, error) {
+// Silent says whether no row with an id up to upTo is there, of a username's conversation
+// where the table holds many. Of these it asks only when an index answers: otherwise, and
+// for no username, it says false.
+func (t *Table) Silent(v *sqlcipher.View, username string, upTo int64) (bool, error) {
 	talker := t.schema.columns[colTalker]
-	if username == "" || talker == "" || !t.Indexed {
-		return false, nil
+	where := "%s <= ?1"
+	if talker != "" {
+		if username == "" || !t.Indexed {
+			return false, nil
+		}
+		where = "+%s <= ?1 AND " + sqlite3.QuoteIdentifier(talker) + " = ?2" // by the index
 	}
-	stmt, err := v.Prepare(fmt.Sprintf("SELECT 1 FROM %s WHERE %s = ?1 LIMIT 1", sqlite3.QuoteIdentifier(t.Name), sqlite3.QuoteIdentifier(talker)))
+	query := fmt.Sprintf("SELECT 1 FROM %s WHERE "+where+" LIMIT 1", sqlite3.QuoteIdentifier(t.Name), sqlite3.QuoteIdentifier(t.ID()))
+	stmt, err := v.Prepare(query)
 	if err != nil {
 		return false, fmt.Errorf("look for a conversation's rows: %w", err)
 	}
 	defer stmt.Reset()
-	if err := stmt.BindText(1, username); err != nil {
+	err = stmt.BindInt64(1, upTo)
+	if err == nil && talker != "" {
+		err = stmt.BindText(2, username)
+	}
+	if err != nil {
 		return false, fmt.Errorf("look for a conversation's rows: %w", err)
 	}
 	found := stmt.Step()
