@@ -18,11 +18,12 @@ import (
 type former struct {
 	cursor int64
 	rows   map[string]formerRow // by record
-	met    int                  // of them, so far
+	met    map[int64]bool       // talkers of rows that were met so far
 }
 
 type formerRow struct {
-	id int64
+	id     int64
+	talker int64 // by the former database's names
 	*windowRow
 }
 
@@ -42,7 +43,7 @@ func (s *shard) succeed() error {
 	s.former = map[string]*former{}
 	of := func(hash string) *former {
 		if s.former[hash] == nil {
-			s.former[hash] = &former{rows: map[string]formerRow{}}
+			s.former[hash] = &former{rows: map[string]formerRow{}, met: map[int64]bool{}}
 		}
 		return s.former[hash]
 	}
@@ -66,8 +67,8 @@ func (s *shard) succeed() error {
 			return fmt.Errorf("cursor of %s: %w", s.file, err)
 		}
 		if ours && w.seen >= oldest {
-			w.talker = -1 // an id among the other database's names
-			of(hash).rows[w.record] = formerRow{int64(id), w}
+			of(hash).rows[w.record] = formerRow{int64(id), w.talker, w}
+			w.talker = -1 // says nothing by this database's names
 		}
 		return nil
 	})
@@ -94,14 +95,19 @@ func (r *reader) lost(t *table, f *former, met []string) {
 	if len(t.holes) > 0 || t.barred || !r.s.inScope(t) {
 		return // nobody can tell, or is to hear
 	}
-	how := record.ChangeDeleted
-	if f.met+len(met) == 0 {
-		how = record.ChangeCleared
+	left := maps.Clone(f.met)
+	for _, id := range met {
+		left[f.rows[id].talker] = true
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(f.rows), func(a, b string) int { return int(f.rows[a].id - f.rows[b].id) }) {
-		if !slices.Contains(met, id) {
-			r.deletion(t, f.rows[id].id, f.rows[id].windowRow, how)
+		if slices.Contains(met, id) {
+			continue
 		}
+		how := record.ChangeDeleted
+		if !left[f.rows[id].talker] {
+			how = record.ChangeCleared // nothing of the conversation is there
+		}
+		r.deletion(t, f.rows[id].id, f.rows[id].windowRow, how)
 	}
 }
 

@@ -616,8 +616,8 @@ func (s *shard) apply(b *batch) {
 			delete(s.watch.untraced, c.table)
 		}
 		if f := s.former[c.table.Key]; f != nil {
-			f.met += len(c.met)
 			for _, id := range c.met {
+				f.met[f.rows[id].talker] = true
 				delete(f.rows, id)
 			}
 			if c.ended {
