@@ -43,6 +43,7 @@ type truth struct {
 	gone      time.Time // its row was deleted
 	cleared   bool      // with its conversation
 	emptied   time.Time // when its conversation was cleared, after it had gone alone
+	last      bool      // it was what was left of its conversation, but for what had just come
 	maybeGone bool      // an undecided deletion
 	answered  bool      // the server id came later
 	amended   *Change   // its row had another meaning later
@@ -217,7 +218,12 @@ func (c *comparison) happened(ch Committed) error {
 	case Amend:
 		t.amended = &ch.Change
 	case Delete:
-		t.gone = ch.At
+		t.gone, t.last = ch.At, true
+		for _, o := range c.byPlace[ch.place()] {
+			if o.gone.IsZero() && ch.At.Sub(o.inserted) > min(c.Grace, glance) {
+				t.last = false
+			}
+		}
 	}
 	return nil
 }
@@ -463,6 +469,9 @@ func (c *comparison) each() []*truth {
 	return all
 }
 
+// glance is how long whoever watches may take to look again, where there is grace.
+const glance = 5 * time.Second
+
 // deleted judges what is said of a message's going away.
 func (c *comparison) deleted(k key, t *truth) {
 	switch {
@@ -478,9 +487,9 @@ func (c *comparison) deleted(k key, t *truth) {
 			want = "cleared"
 		}
 		got := t.deletions[0].Change
-		// Whoever looks only after both cannot tell that it had gone before.
-		both := got == "cleared" && !t.emptied.IsZero() && t.emptied.Sub(t.gone) <= c.Grace
-		if got != want && !both {
+		// Whoever finds nothing left, or looks only after both, cannot tell these apart.
+		alike := t.last || !t.emptied.IsZero() && t.emptied.Sub(t.gone) <= c.Grace
+		if got != want && !(got == "cleared" && alike) {
 			c.differs(k, t.deletions[0], "change", want, got)
 		}
 	}
