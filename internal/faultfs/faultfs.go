@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -81,10 +80,7 @@ func Mount(mountpoint, backing, trash string) (*FS, error) {
 		return nil, err
 	}
 	root := &fs.LoopbackRoot{Path: backing, Dev: uint64(st.Dev)}
-	root.NewNode = func(*fs.LoopbackRoot, *fs.Inode, string, *syscall.Stat_t) fs.InodeEmbedder {
-		return &node{LoopbackNode: fs.LoopbackNode{RootData: root}, f: f}
-	}
-	root.RootNode = root.NewNode(root, nil, "", &st)
+	root.RootNode = &node{LoopbackNode: &fs.LoopbackNode{RootData: root}, f: f}
 	server, err := fs.Mount(mountpoint, root.RootNode, &fs.Options{
 		MountOptions: fuse.MountOptions{DirectMount: true, FsName: "faultfs", Name: "faultfs", MaxWrite: 1 << 20},
 	})
@@ -145,8 +141,13 @@ func (f *FS) change(kind, path string, half, do func() syscall.Errno) syscall.Er
 
 // node is a file or folder.
 type node struct {
-	fs.LoopbackNode
+	*fs.LoopbackNode
 	f *FS
+}
+
+// WrapChild makes what is found below one of ours.
+func (n *node) WrapChild(_ context.Context, found fs.InodeEmbedder) fs.InodeEmbedder {
+	return &node{LoopbackNode: found.(*fs.LoopbackNode), f: n.f}
 }
 
 func (n *node) below(name string) string { return filepath.Join(n.Path(n.Root()), name) }
@@ -349,6 +350,3 @@ func exists(path string) bool {
 	var st syscall.Stat_t
 	return syscall.Lstat(path, &st) == nil
 }
-
-// in says whether a path is below a folder of the mount.
-func in(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
