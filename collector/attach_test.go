@@ -215,10 +215,10 @@ func (a *attached) drainMedia() {
 // " =name" of the content when it is one of those given, whose bytes must be right.
 func (a *attached) media(server int, known map[string][]byte) []string {
 	a.t.Helper()
-	a.drainMedia()
 	var of string
 	var out []string
 	all := a.all()
+	a.drainMedia() // after the records that name contents: their pieces came before
 	for _, r := range all {
 		if r.Kind == record.KindMessage && r.ServerID == fmt.Sprint(server) {
 			of = r.ID
@@ -466,16 +466,7 @@ func TestFileTailByVotes(t *testing.T) {
 	known := map[string][]byte{"still": still}
 	ids := a.send(image4(sent, stem(1)))
 	a.put(a.img(sent, stem(1)+"_h.dat"), v2(still), old)
-	c, err := collector.New(func() collector.Options { o := a.options; o.Spool = a.spool; return o }())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithTimeout(t.Context(), 3*time.Second)
-	defer stop()
-	if err := c.Once(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatal(err)
-	}
-	c.Close()
+	a.once()
 	a.want(ids[0], known, "original pending")
 	other := sent.AddDate(0, -3, 0) // in another folder
 	for i := range 3 {

@@ -44,7 +44,7 @@ func TestEveryKindOfEveryGeneration(t *testing.T) {
 				}
 				return out, err
 			}
-			chat := w.Chat("--kinds", "all", "--fates", "--count", "800", "--rate", "60", "--recall", "0", "--recall-after", "8s", "--checkpoint-after", "2s")
+			chat := w.Chat("--kinds", "all", "--fates", "--count", "800", "--rate", "25", "--recall", "0", "--recall-after", "40s", "--checkpoint-after", "2s")
 			w.Ready(t.Context())
 			stop := d.running()
 			chat.Wait()
