@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -115,16 +117,18 @@ func TestCut(t *testing.T) {
 func TestHook(t *testing.T) {
 	f, mnt := mount(t, t.TempDir())
 	name := filepath.Join(mnt, "a")
-	var seen []string
-	var refuse Phase = -1
+	var mu sync.Mutex // the kernel's order of things is none that the race detector knows
+	var all []string
 	f.Hook(func(op Op, p Phase) error {
-		seen = append(seen, fmt.Sprint(p, " ", op.Kind, " ", op.Path))
-		if p == refuse && op.Kind == "write" {
-			return syscall.EIO
-		}
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, fmt.Sprint(p, " ", op.Kind, " ", op.Path))
 		return nil
 	})
 	write(t, name, []byte("12345678"), 0, true)
+	mu.Lock()
+	seen := slices.Clone(all)
+	mu.Unlock()
 	if len(seen) < 9 || seen[0] != "before create a" || seen[len(seen)-1] != "after sync a" {
 		t.Errorf("seen %q", seen)
 	}
@@ -132,7 +136,12 @@ func TestHook(t *testing.T) {
 		phase Phase
 		want  string
 	}{{Before, "12345678"}, {Half, "abcd5678"}, {After, "abcdefgh"}} {
-		refuse = c.phase
+		f.Hook(func(op Op, p Phase) error {
+			if p == c.phase && op.Kind == "write" {
+				return syscall.EIO
+			}
+			return nil
+		})
 		h, err := os.OpenFile(name, os.O_RDWR, 0)
 		must(t, err)
 		_, err = h.WriteAt([]byte("abcdefgh"), 0)
