@@ -75,7 +75,8 @@ type shard struct {
 	file  string
 	db    *writer.DB
 	names map[string]int64 // rowids of its table of names
-	made  map[string]bool  // tables that exist
+	made  map[string]bool  // tables of conversations that exist
+	read  bool             // made has all that were there when the file was opened
 }
 
 // shard opens a message database.
@@ -142,15 +143,24 @@ func (s *shard) nameID(tx writer.Tx, table, column, username string) (int64, err
 
 // hasTable reports whether the shard has a table.
 func (s *shard) hasTable(table string) (bool, error) {
-	if s.made[table] {
-		return true, nil
+	if s.read || s.made[table] {
+		return s.made[table], nil
 	}
-	var n int
-	err := s.db.QueryRow(`SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?`, table).Scan(&n)
-	if n > 0 {
-		s.made[table] = true
+	// All at once: SQLite reads the whole schema for each question.
+	rows, err := s.db.Query(`SELECT name FROM sqlite_master WHERE type = 'table' AND (name LIKE 'Msg@_%' ESCAPE '@' OR name LIKE 'Chat@_%' ESCAPE '@')`)
+	if err != nil {
+		return false, err
 	}
-	return n > 0, err
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return false, err
+		}
+		s.made[name] = true
+	}
+	s.read = rows.Err() == nil
+	return s.made[table], rows.Err()
 }
 
 // delete runs one statement on a database of the account.
