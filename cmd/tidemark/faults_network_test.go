@@ -133,7 +133,7 @@ var networkFaults = []networkFault{
 // relay stands between agent and archive and treats each connection to a fault.
 type relay struct {
 	listener net.Listener
-	to       func() string
+	to       string // the archive's address
 
 	mu    sync.Mutex
 	rng   *rand.Rand
@@ -142,7 +142,7 @@ type relay struct {
 	conns map[net.Conn]bool
 }
 
-func newRelay(t testing.TB, seed uint64, to func() string) *relay {
+func newRelay(t testing.TB, seed uint64, to string) *relay {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -164,7 +164,7 @@ func newRelay(t testing.TB, seed uint64, to func() string) *relay {
 
 func (r *relay) serve(agent *net.TCPConn) {
 	defer agent.Close()
-	up, err := net.Dial("tcp", r.to())
+	up, err := net.Dial("tcp", r.to)
 	if err != nil {
 		return
 	}
@@ -214,7 +214,7 @@ func TestFaultNetwork(t *testing.T) {
 	s.enroll()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	r := newRelay(t, seed, func() string { return s.addr })
+	r := newRelay(t, seed, s.addr)
 	direct := s.addr
 	s.addr = r.listener.Addr().String()
 	s.configure("")
@@ -247,5 +247,7 @@ func TestFaultNetwork(t *testing.T) {
 	s.stop(s.archive)
 	s.compare("--grace", "1m")
 	s.verify()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	t.Logf("connections %v", r.seen)
 }
