@@ -123,7 +123,9 @@ func (m *memory) Append(_ context.Context, _ seal.Lane, r spool.Records, cursors
 		}
 	}
 	for _, c := range cursors {
-		m.cursors[c.Key] = c.Value
+		if m.cursors[c.Key] = c.Value; c.Value == nil {
+			delete(m.cursors, c.Key)
+		}
 	}
 	return nil
 }
@@ -355,7 +357,7 @@ func (b *bench) delays(w *simtest.World, seen map[string]time.Time) (out []float
 		}
 	}
 	if len(out) == 0 {
-		b.t.Fatal("nothing was captured")
+		b.t.Fatalf("nothing was captured of %d messages; %d were seen", len(b.chatted(w)), len(seen))
 	}
 	slices.Sort(out)
 	return out
