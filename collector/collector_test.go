@@ -55,13 +55,12 @@ func TestLive(t *testing.T) {
 func TestChanges(t *testing.T) {
 	for _, g := range simtest.Generations {
 		t.Run(string(g), func(t *testing.T) {
-			t.Parallel()
 			w := simtest.NewOf(t, g)
 			w.Chat("--count", "20", "--rate", "0", "--recall", "0", "--officials", "1").Wait()
 			d := newDevice(t, w)
 			d.keys.set(w.Key())
 			d.once() // so that nothing happens before capture began
-			chat := w.Chat("--rate", "60", "--count", "400", "--recall", "0.03", "--recall-after", "1s", "--checkpoint-after", "1s",
+			chat := w.Chat("--rate", "20", "--count", "400", "--recall", "0.03", "--recall-after", "15s", "--checkpoint-after", "1s",
 				"--changes", "all")
 			stop := d.running()
 			chat.Wait()

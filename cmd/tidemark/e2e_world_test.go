@@ -169,12 +169,22 @@ func (s *site) serve() {
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
-	s.archive = s.start("tidemark-archive", "serve", "--listen", listen, "--addr-file", file)
+	start := func() { s.archive = s.start("tidemark-archive", "serve", "--listen", listen, "--addr-file", file) }
+	start()
 	s.wait("the archive answers", func() bool {
+		select {
+		case <-s.archive.done:
+			// An agent that calls while nobody listens may be given the very port.
+			if !strings.Contains(s.archive.log.String(), "address already in use") {
+				s.t.Fatalf("the archive ended: %v\n%s", s.archive.err, s.archive.log)
+			}
+			start()
+		default:
+		}
 		b, err := os.ReadFile(file)
 		s.addr = strings.TrimSpace(string(b))
 		return err == nil && s.addr != ""
-	}, s.archive)
+	})
 }
 
 // configure writes the agent's configuration; extra is YAML.

@@ -352,6 +352,8 @@ func (ch *changer) contact() error {
 	state := &oracle.ContactState{Remark: p.Remark, Nick: p.Nick}
 	if ch.r.IntN(2) == 0 && p.Type == 1 && ch.acct.Generation != account.M3 {
 		p.Label = pick(ch.r, account.Labels())
+	}
+	if p.Label != "" { // also one that an earlier change gave
 		state.Labels = []string{p.Label}
 	}
 	return ch.note(oracle.Change{Op: oracle.Contact, Conversation: p.Username, Contact: state}, func() error {
