@@ -221,3 +221,18 @@ func TestNoticeOf(t *testing.T) {
 		}
 	}
 }
+
+// Promise: a message without text is shown by its type, never as an empty line.
+func TestSays(t *testing.T) {
+	for _, c := range []struct {
+		r    archiveRecord
+		want string
+	}{
+		{archiveRecord{Type: "text", Text: "hello"}, "hello"},
+		{archiveRecord{Type: "image"}, "[image]"},
+	} {
+		if got := c.r.says(); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.r, got, c.want)
+		}
+	}
+}

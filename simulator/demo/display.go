@@ -146,7 +146,7 @@ func (l *lines) show(v view) error {
 		l.recall = r.revision.ID
 		fmt.Fprintf(&b, "      recalled: the client's database now has: %s\n", printable(r.now))
 		fmt.Fprintf(&b, "      the archive still has: %s\n",
-			cut(printable(r.original.Sender.label()+": "+r.original.Text), lineWidth-29))
+			cut(printable(r.original.Sender.label()+": "+r.original.says()), lineWidth-29))
 		fmt.Fprintf(&b, "      as message %s, and the recall as revision %s\n", r.original.ID, r.revision.ID)
 	}
 	_, err := io.WriteString(l.out, b.String())

@@ -139,7 +139,7 @@ func (d *demo) summarize(w io.Writer, rep *oracle.Report, verified string) {
 	fmt.Fprintf(w, "  verify     %s\n", strings.ReplaceAll(verified, "\n", "\n             "))
 	if r := t.shown; r != nil {
 		fmt.Fprintf(w, "  recalled   the client's database now has: %s\n", printable(r.now))
-		fmt.Fprintf(w, "             the archive still has: %s\n", cut(printable(r.original.Text), 80-36))
+		fmt.Fprintf(w, "             the archive still has: %s\n", cut(printable(r.original.says()), 80-36))
 	}
 }
 

@@ -36,6 +36,14 @@ type archiveRecord struct {
 
 type party struct{ ID, Name string }
 
+// says is what a person is shown of the message: its text, or its type where it has none.
+func (r *archiveRecord) says() string {
+	if r.Text == "" {
+		return "[" + r.Type + "]"
+	}
+	return r.Text
+}
+
 func (r *archiveRecord) key() key {
 	return key{r.Conversation.ID, r.Source.File, r.Source.Table, r.LocalID}
 }

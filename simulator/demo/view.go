@@ -228,7 +228,7 @@ func (v *view) messageLines(width, n int) []line {
 			{faint, "  " + r.SentAt.Local().Format(time.TimeOnly) + "  "},
 			{plain, pad(printable(r.Conversation.label()), where) + "  "},
 			{plain, pad(printable(r.Sender.label()), who) + "  "},
-			{plain, printable(r.Text)},
+			{plain, printable(r.says())},
 		})
 	}
 	for len(out) < n+1 {
@@ -250,7 +250,7 @@ func (v *view) recallLines(width int) []line {
 	}
 	return append(out,
 		line{{faint, "  client now     "}, {bad, printable(r.now)}, {faint, "   (the notice; the text is gone)"}},
-		line{{faint, "  archive still  "}, {good, printable(r.original.Sender.label() + ": " + r.original.Text)}},
+		line{{faint, "  archive still  "}, {good, printable(r.original.Sender.label() + ": " + r.original.says())}},
 		ids)
 }
 
