@@ -9,6 +9,7 @@
 //	log/           the transparency log, see package tlog
 //	state.db       devices and enrolment tokens, see package registry
 //	index.db       what records are looked up in, see package index; made from batches/
+//	health.db      what devices say of their health, see package heartbeats
 //	lock           held by the one process that writes
 //
 // # What a receipt promises
@@ -48,6 +49,7 @@ import (
 	"time"
 
 	"tidemark/archive/content"
+	"tidemark/archive/heartbeats"
 	"tidemark/archive/index"
 	"tidemark/archive/internal/filelock"
 	"tidemark/archive/registry"
@@ -96,6 +98,7 @@ type Archive struct {
 	log      *tlog.Log
 	index    *index.Index
 	registry *registry.Registry
+	beats    *heartbeats.Store
 	opener   *content.Opener
 	lock     *filelock.Lock
 	logger   *slog.Logger
@@ -150,6 +153,11 @@ func open(ctx context.Context, dir string, o Options, h hook) (a *Archive, err e
 		return a, err
 	}
 	if a.registry, err = f.OpenRegistry(); err != nil {
+		return a, err
+	}
+	if a.beats, err = heartbeats.Open(f.Heartbeats(), func(err error) {
+		a.logger.Warn("the last heartbeats are damaged and are collected anew", "err", err)
+	}); err != nil {
 		return a, err
 	}
 	if a.log, err = tlog.Open(ctx, f.Log(), keys.Log, keys.LogKey); err != nil {
@@ -237,6 +245,9 @@ func (a *Archive) close(ctx context.Context) error {
 	if a.registry != nil {
 		errs = append(errs, a.registry.Close())
 	}
+	if a.beats != nil {
+		errs = append(errs, a.beats.Close())
+	}
 	if a.lock != nil { // last: the next process must find all the rest closed
 		errs = append(errs, a.lock.Close())
 	}
@@ -257,6 +268,21 @@ func (a *Archive) Succession() []seal.Link { return a.keys.Chain }
 
 // Registry returns the devices and tokens.
 func (a *Archive) Registry() *registry.Registry { return a.registry }
+
+// Heartbeats returns what devices say of their health.
+func (a *Archive) Heartbeats() *heartbeats.Store { return a.beats }
+
+// Heartbeat keeps what a device says of its health, and what it says of itself in the
+// list of devices: a renamed one is known by its new name.
+func (a *Archive) Heartbeat(device seal.DeviceID, h *protocol.Heartbeat) (protocol.HeartbeatAnswer, error) {
+	now := a.now()
+	if err := a.beats.Keep(device, h, now); err != nil {
+		return protocol.HeartbeatAnswer{}, err
+	}
+	m := h.Machine
+	err := a.registry.Describe(device, m.Hostname, m.OS, m.Arch, h.Version)
+	return protocol.HeartbeatAnswer{Received: now.UTC().Truncate(time.Millisecond)}, err
+}
 
 // Now is the archive's clock.
 func (a *Archive) Now() time.Time { return a.now() }
@@ -366,4 +392,5 @@ func (f Folder) Batches() string    { return f.join("batches") }
 func (f Folder) Log() string        { return f.join("log") }
 func (f Folder) Registry() string   { return f.join("state.db") }
 func (f Folder) Index() string      { return f.join("index.db") }
+func (f Folder) Heartbeats() string { return f.join("health.db") }
 func (f Folder) Lock() string       { return f.join("lock") }

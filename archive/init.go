@@ -58,7 +58,8 @@ func Init(ctx context.Context, dir, name string, now time.Time, others ...seal.R
 			return
 		}
 		f := Folder(dir)
-		for _, name := range []string{f.Keys(), f.Batches(), f.Log(), f.Registry(), f.Registry() + "-wal", f.Registry() + "-shm", f.Index(), f.Index() + "-wal", f.Index() + "-shm", f.Document()} {
+		for _, name := range []string{f.Keys(), f.Batches(), f.Log(), f.Registry(), f.Registry() + "-wal", f.Registry() + "-shm", f.Index(), f.Index() + "-wal", f.Index() + "-shm",
+			f.Heartbeats(), f.Heartbeats() + "-wal", f.Heartbeats() + "-shm", f.Document()} {
 			os.RemoveAll(name)
 		}
 		if made {

@@ -215,6 +215,18 @@ func (r *Registry) Seen(id seal.DeviceID, now time.Time) error {
 	return nil
 }
 
+// Describe notes what a device says that it is now: it may have been renamed or updated.
+func (r *Registry) Describe(id seal.DeviceID, hostname, os, arch, version string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := sqlite.Exec(r.conn, `UPDATE devices SET hostname = ?1, os = ?2, arch = ?3, version = ?4
+		WHERE id = ?5 AND (hostname <> ?1 OR os <> ?2 OR arch <> ?3 OR version <> ?4)`, hostname, os, arch, version, id.String())
+	if err != nil {
+		return fmt.Errorf("describe device: %w", err)
+	}
+	return nil
+}
+
 // Revoke ends a device's right to deliver. What it delivered stays.
 func (r *Registry) Revoke(id seal.DeviceID, now time.Time) error {
 	r.mu.Lock()

@@ -179,6 +179,21 @@ func goldenSite(t *testing.T) *site {
 	return s
 }
 
+// goldenBeat is the heartbeat of the golden exchanges.
+var goldenBeat = protocol.Heartbeat{
+	V: protocol.HeartbeatVersion, At: archivetest.Time.Add(55 * time.Second), Cause: protocol.BeatChanged, Interval: 300,
+	Overall: protocol.Degraded, States: []protocol.HeartbeatState{{ID: "account_key_rejected", Severity: protocol.Degraded, Since: archivetest.Time, Account: "wxid_li"}},
+	Version: "0.1.0", Started: archivetest.Time,
+	Machine: protocol.Machine{
+		Hostname: "laptop-7", OS: "windows", OSVersion: "10.0.22631", Arch: "amd64", Serial: "PF3XYZ", Users: []string{"li"}, Directory: "corp.example",
+	},
+	Accounts: []protocol.HeartbeatAccount{{
+		ID: "wxid_li", Generation: "4", InScope: true, State: "account_key_rejected", Severity: protocol.Degraded, Since: archivetest.Time,
+		LastRead: archivetest.Time.Add(50 * time.Second), ReadWithin: 600,
+	}},
+	Backlog: protocol.Backlog{Records: 12, Batches: 2, Bytes: 2077, Oldest: archivetest.Time.Add(30 * time.Second)},
+}
+
 // makeExchanges writes new keys and what is said with them.
 func makeExchanges(t *testing.T) {
 	t.Helper()
@@ -225,6 +240,8 @@ func makeExchanges(t *testing.T) {
 	getHead := "GET " + head + "\nAuthorization: " + s.bearer(d.Identity, "GET", head, nil) + "\n"
 	enroll := fmt.Sprintf("POST %s\nAuthorization: Bearer %s\nContent-Type: %s\n", protocol.PathEnroll, token, protocol.TypeJSON)
 	stolen := post("", one.Raw)
+	beat, err := json.Marshal(goldenBeat)
+	must(err)
 	all := []exchange{
 		{about: "The archive's key document. Its SHA-256 is the ARCHIVEKEY.", head: "GET " + protocol.PathArchive + "\n"},
 		{about: "A device enrols.", head: enroll, body: enrolBody},
@@ -243,6 +260,8 @@ func makeExchanges(t *testing.T) {
 		{about: "Another type of body.", head: strings.Replace(stolen.head, protocol.TypeBatches, "text/html", 1)},
 		{about: "Whether the archive answers at all.", head: "GET " + server.PathHealth + "\n"},
 		{about: "Every key document that the archive has had, oldest first: so far the first.", head: "GET " + protocol.PathSuccession + "\n"},
+		{about: "A device says how it is.", body: beat, head: fmt.Sprintf("POST %s\nAuthorization: %s\nContent-Type: %s\n",
+			protocol.PathHeartbeat, s.bearer(d.Identity, "POST", protocol.PathHeartbeat, beat), protocol.TypeJSON)},
 	}
 	for i := range all {
 		all[i].response = s.send(&all[i])
@@ -358,6 +377,8 @@ func TestOpenAPI(t *testing.T) {
 	for name, v := range map[string]any{
 		"Enrollment": protocol.Enrollment{}, "Enrolled": protocol.Enrolled{}, "Head": protocol.Head{},
 		"Receipts": protocol.Receipts{}, "Problem": protocol.Problem{}, "Succession": protocol.Succession{},
+		"Heartbeat": protocol.Heartbeat{}, "HeartbeatState": protocol.HeartbeatState{}, "HeartbeatAccount": protocol.HeartbeatAccount{},
+		"Machine": protocol.Machine{}, "Backlog": protocol.Backlog{}, "HeartbeatGaps": protocol.HeartbeatGaps{}, "HeartbeatAnswer": protocol.HeartbeatAnswer{},
 	} {
 		fields := map[string]bool{}
 		for i := range reflect.TypeOf(v).NumField() {

@@ -76,6 +76,7 @@ var routes = []struct {
 	{http.MethodPost, protocol.PathEnroll, (*Server).enroll},
 	{http.MethodGet, protocol.PathHead, (*Server).head},
 	{http.MethodPost, protocol.PathBatches, (*Server).append},
+	{http.MethodPost, protocol.PathHeartbeat, (*Server).heartbeat},
 	{http.MethodGet, PathHealth, (*Server).health},
 }
 
@@ -318,6 +319,41 @@ func (s *Server) onBehalf(r *http.Request, device seal.DeviceID) (seal.DeviceID,
 	return other, err
 }
 
+// heartbeat keeps what a device says of its health. An archive whose disk takes no
+// batches still takes these, as far as it can.
+func (s *Server) heartbeat(w http.ResponseWriter, r *http.Request) error {
+	if err := wantType(r, protocol.TypeJSON); err != nil {
+		return err
+	}
+	device, hash, err := s.device(r)
+	if err != nil {
+		return err
+	}
+	if err := s.floods.take(w, device.String(), 1); err != nil {
+		return err
+	}
+	body, release, err := s.body(w, r, protocol.MaxHeartbeat)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := fits(hash, body); err != nil {
+		return err
+	}
+	var h protocol.Heartbeat
+	if err := json.Unmarshal(body, &h); err != nil {
+		return problem(http.StatusBadRequest, protocol.ProblemRequest, "the body is not a heartbeat")
+	}
+	if err := h.Check(); err != nil {
+		return problem(http.StatusBadRequest, protocol.ProblemRequest, err.Error())
+	}
+	answer, err := s.archive.Heartbeat(device, &h)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, answer)
+}
+
 // authenticate verifies the request's token, all but the body, and returns the lane
 // that the path names, of the device that made the token, and the hash that the body
 // must have.
@@ -326,28 +362,35 @@ func (s *Server) authenticate(r *http.Request) (id store.Lane, hash string, err 
 	if err != nil {
 		return id, "", problem(http.StatusNotFound, protocol.ProblemRequest, "there is no such lane")
 	}
+	device, hash, err := s.device(r)
+	return store.Lane{Device: device, Lane: lane}, hash, err
+}
+
+// device verifies the request's token, all but the body, and returns the device that made
+// it and the hash that the body must have.
+func (s *Server) device(r *http.Request) (device seal.DeviceID, hash string, err error) {
 	token, err := bearer(r)
 	if err != nil {
-		return id, "", err
+		return device, "", err
 	}
 	var lookup error
-	device, hash, err := protocol.VerifyTokenHead(token, s.archive.Name(), r.Method, r.URL.Path, s.archive.Now(),
+	device, hash, err = protocol.VerifyTokenHead(token, s.archive.Name(), r.Method, r.URL.Path, s.archive.Now(),
 		func(d seal.DeviceID) ed25519.PublicKey {
 			public, err := s.archive.Registry().Key(d)
 			lookup = err
 			return public
 		})
 	if lookup != nil {
-		return id, "", lookup // the archive's trouble, not the token's
+		return device, "", lookup // the archive's trouble, not the token's
 	}
 	if err != nil {
-		return id, "", &tokenError{err}
+		return device, "", &tokenError{err}
 	}
 	known(r)
 	if err := s.archive.Registry().Seen(device, s.archive.Now()); err != nil {
 		s.logger.Warn("can not note when a device was seen", "device", device.String(), "err", err)
 	}
-	return store.Lane{Device: device, Lane: lane}, hash, nil
+	return device, hash, nil
 }
 
 // fits checks the body that a verified token is for.
