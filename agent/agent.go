@@ -36,7 +36,6 @@ import (
 
 	"tidemark/agent/config"
 	"tidemark/collector"
-	"tidemark/collector/discover"
 	"tidemark/collector/keys"
 	"tidemark/spool"
 	"tidemark/uploader"
@@ -100,6 +99,7 @@ type pipeline struct {
 	remote               *uploader.Remote
 	uploader             *uploader.Uploader
 	ring                 *keys.Ring
+	disclosed            *disclosed
 
 	forked      chan struct{} // to watchSpool
 	askAgain    chan struct{} // to watchArchive
@@ -134,9 +134,10 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.disclosed = newDisclosed(c, e.archive.Name())
 	p.source, err = a.newSource(collector.Options{
 		Device: e.identity.ID(), Secret: e.identity.Secret("collector digests"), Spool: p.spool, Keys: p.ring,
-		Find:      func() ([]discover.Account, []discover.Problem) { return discover.Find(c.Sources) },
+		Find: p.disclosed.find, Held: p.disclosed.held,
 		ImageKeys: imageKeys(p.ring), Media: c.Media,
 		Scope: c.Scope, History: c.History, Poll: c.Poll, Logger: a.log.With("component", "collector"), Now: a.opts.Now,
 	})
@@ -217,6 +218,7 @@ func (a *Agent) session(ctx context.Context, e *enrolment) error {
 		g.Go(func() error { return p.watchSpool(gctx) })
 		g.Go(func() error { return p.watchArchive(gctx) })
 		g.Go(func() error { return p.deliverOrphans(gctx) })
+		g.Go(func() error { return p.disclose(gctx) })
 		err = g.Wait()
 	}
 	err = ignoreCanceled(ctx, err)
@@ -304,6 +306,10 @@ func (a *Agent) Once(ctx context.Context) (*Status, error) {
 	if err == nil {
 		err = p.source.Once(ctx)
 	}
+	if err == nil {
+		err = p.recordNotice(ctx)
+	}
+	p.writeManifest(false)
 	reason := "single pass done"
 	if err != nil {
 		reason = "failed"

@@ -226,6 +226,8 @@ func remedy(a *collector.AccountStatus) string {
 		return "make the archive reachable; reading goes on by itself when it has taken what waits"
 	case collector.StateCorrupt:
 		return "nothing is lost that can be read; keep the file for examination and let WeChat repair or replace it"
+	case collector.StateNotice:
+		return "its user reads and acknowledges the notice: tidemark notice --acknowledge"
 	case collector.StateNoMessages:
 		return "log in to WeChat on this device; if that is done, this client keeps its messages in a way this version does not know: update Tidemark"
 	case collector.StateFailed:

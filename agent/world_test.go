@@ -65,7 +65,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(w.server.Close)
 	absent := func(string) (string, bool) { return "", false }
 	file := filepath.Join(dir, "c.yaml")
-	if err := os.WriteFile(file, []byte("state_dir: '"+filepath.Join(dir, "state")+"'\nlog: {level: debug}\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("state_dir: '"+filepath.Join(dir, "state")+"'\ncapture: {notice: off}\nlog: {level: debug}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if w.config, _, err = config.Load(config.Options{File: file, PolicyDir: filepath.Join(dir, "none"), LookupEnv: absent}); err != nil {

@@ -118,7 +118,7 @@ type openStates struct{ open []OpenState }
 // occurrences are events that tell what happened once, not a state that lasts.
 var occurrences = []string{
 	record.EventStarted, record.EventStopped, record.EventAccountFound, record.EventRecovered,
-	record.EventDatabaseReplaced, record.EventDatabaseRecreated, record.EventCounts, record.EventScopeChanged,
+	record.EventDatabaseReplaced, record.EventDatabaseRecreated, record.EventCounts, record.EventScopeChanged, record.EventNotice, record.EventAcknowledged,
 	record.EventArchiveKeys, record.EventFork, record.EventIdentityLost,
 }
 

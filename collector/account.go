@@ -170,6 +170,10 @@ func (a *account) pass(ctx context.Context, look bool) error {
 	if a.gone {
 		return a.settle(ctx, accountFile, StateGone, nil)
 	}
+	if a.c.opts.Held != nil && a.c.opts.Held(a.disc) {
+		a.found = map[string]namedState{}
+		return a.settle(ctx, accountFile, StateNotice, nil)
+	}
 	if look {
 		usable, err := a.refreshKeys(ctx)
 		if err != nil || !usable {

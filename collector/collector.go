@@ -77,6 +77,10 @@ type Options struct {
 	ImageKeys func(ctx context.Context, account string) (media.Keys, error)
 	Media     MediaRules
 
+	// Held says that nothing of the account may be read yet; it is asked at every pass.
+	// nil holds nothing.
+	Held func(discover.Account) bool
+
 	Scope   Scope
 	History History
 	Poll    time.Duration // reconciliation; 0 means 10 s

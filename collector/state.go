@@ -17,6 +17,7 @@ const (
 	StateCurrent     State = "current"             // everything committed so far has been read
 	StateCatchingUp  State = "catching up"         // history is being read
 	StateExcluded    State = "excluded"            // out of scope by configuration
+	StateNotice      State = "notice not read"     // held until the account's user has acknowledged the notice
 	StateMoving      State = "moving"              // the client changes the database faster than it can be read
 	StateSpoolFull   State = "spool full"          // reading has stopped until the archive takes what is waiting
 	StateUnfamiliar  State = "unfamiliar client"   // tables or columns this version does not know
@@ -53,6 +54,7 @@ var states = map[State]stateInfo{
 	StateGone:        {rank: 8, severity: record.SeverityDegraded, event: record.EventDatabaseUnusable},
 	StateNotReadable: {rank: 9, severity: record.SeverityDegraded, event: record.EventDatabaseUnusable},
 	StateCorrupt:     {rank: 10, severity: record.SeverityDegraded, event: record.EventDatabaseCorrupt},
+	StateNotice:      {rank: 11, severity: record.SeverityBlind, event: record.EventNoticePending},
 	StateNoMessages:  {rank: 11, severity: record.SeverityBlind, event: record.EventDatabaseUnusable, patience: time.Minute},
 	StateNoSource:    {rank: 12, severity: record.SeverityBlind, event: record.EventKeyMissing},
 	StateKeyRejected: {rank: 13, severity: record.SeverityBlind, event: record.EventKeyRejected},

@@ -64,24 +64,27 @@ const (
 // The events. Each is a statement about the capture that an archive must be able
 // to read years later; the severities tell what it means for completeness.
 const (
-	EventStarted           = "started"            // the agent began to run
-	EventStopped           = "stopped"            // the agent stopped in good order
-	EventAccountFound      = "account_found"      // an account folder was seen for the first time
-	EventKeyMissing        = "key_missing"        // no key for an account or database: blind from Since on
-	EventKeyRejected       = "key_rejected"       // the key given does not open the database
-	EventDatabaseCorrupt   = "database_corrupt"   // pages or tables that do not verify
-	EventDatabaseUnusable  = "database_unusable"  // not a database, a directory, not readable
-	EventDatabaseReplaced  = "database_replaced"  // another database stands at the same path
-	EventDatabaseRecreated = "database_recreated" // ids went backwards: the table was made anew
-	EventRecovered         = "recovered"          // a state named by an earlier event has ended
-	EventUnfamiliar        = "unfamiliar_client"  // tables or columns this version does not know
-	EventGap               = "gap"                // what may be missing, and why
-	EventCounts            = "counts"             // per conversation and day: rows seen in the source, records sealed, rows out of scope
-	EventScopeChanged      = "scope_changed"      // what is captured was configured anew
-	EventArchiveKeys       = "archive_keys"       // the device seals to other keys of its archive's than before
-	EventIdentityLost      = "identity_lost"      // the device has another identity than before; what the lost one sealed is delivered on its behalf
-	EventQuarantined       = "batch_quarantined"  // the archive refuses a batch for good; it is kept on the device
-	EventFork              = "fork"               // the archive's chain of a lane was not this device's; both histories are kept
+	EventStarted           = "started"             // the agent began to run
+	EventStopped           = "stopped"             // the agent stopped in good order
+	EventAccountFound      = "account_found"       // an account folder was seen for the first time
+	EventKeyMissing        = "key_missing"         // no key for an account or database: blind from Since on
+	EventKeyRejected       = "key_rejected"        // the key given does not open the database
+	EventDatabaseCorrupt   = "database_corrupt"    // pages or tables that do not verify
+	EventDatabaseUnusable  = "database_unusable"   // not a database, a directory, not readable
+	EventDatabaseReplaced  = "database_replaced"   // another database stands at the same path
+	EventDatabaseRecreated = "database_recreated"  // ids went backwards: the table was made anew
+	EventRecovered         = "recovered"           // a state named by an earlier event has ended
+	EventUnfamiliar        = "unfamiliar_client"   // tables or columns this version does not know
+	EventGap               = "gap"                 // what may be missing, and why
+	EventCounts            = "counts"              // per conversation and day: rows seen in the source, records sealed, rows out of scope
+	EventScopeChanged      = "scope_changed"       // what is captured was configured anew
+	EventNotice            = "notice"              // the notice to the users of the device, when its words change
+	EventNoticePending     = "notice_pending"      // nothing of an account is captured until its user has acknowledged the notice
+	EventAcknowledged      = "notice_acknowledged" // a user has acknowledged the notice
+	EventArchiveKeys       = "archive_keys"        // the device seals to other keys of its archive's than before
+	EventIdentityLost      = "identity_lost"       // the device has another identity than before; what the lost one sealed is delivered on its behalf
+	EventQuarantined       = "batch_quarantined"   // the archive refuses a batch for good; it is kept on the device
+	EventFork              = "fork"                // the archive's chain of a lane was not this device's; both histories are kept
 )
 
 // Severities of events, worst last.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"tidemark/agent/disclosure"
 	"tidemark/seal"
 )
 
@@ -78,7 +79,9 @@ capture:
     exclude: []
   history: {since: 2026-01-01}
   poll: 500ms
+  notice: required
   media: {images: true, voice: false, video: true, files: false, max_bytes: 100MiB, give_up: 48h}
+notice: {organisation: Example, text: We record., version: v7, retention: seven years, contact: compliance@example.com}
 keys:
   - {source: file, path: '`+abs("/etc/tidemark/keys.json")+`'}
   - {source: exec, command: ['`+abs("/usr/local/bin/key-helper")+`', --quiet]}
@@ -97,6 +100,10 @@ log: {level: debug, format: json}
 	}
 	if m := c.Media; m.NoImages || !m.NoVoice || m.NoVideo || !m.NoFiles || m.MaxBytes != 100<<20 || m.GiveUp != 48*time.Hour {
 		t.Errorf("%+v", m)
+	}
+	if want := (disclosure.Notice{Mode: disclosure.NoticeRequired, Organisation: "Example", Text: "We record.", Version: "v7",
+		Retention: "seven years", Contact: "compliance@example.com"}); c.Notice != want {
+		t.Errorf("notice %+v", c.Notice)
 	}
 	for _, s := range settings {
 		if strings.Contains(fmt.Sprint(s.Value), "secret") {

@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"tidemark/agent/disclosure"
 	"tidemark/collector"
 	"tidemark/seal"
 )
@@ -31,6 +32,7 @@ type Config struct {
 	Poll          time.Duration
 	Media         collector.MediaRules
 	Keys          []KeySource
+	Notice        disclosure.Notice
 	SpoolMaxBytes int64
 	SpoolMinFree  int64
 	Secrets       string // auto, file or system
@@ -93,7 +95,7 @@ func Keys() []Key {
 		{Name: "capture.poll", Type: "duration, 100ms to 1h", Default: "10s", Doc: "how often everything is looked at, whatever the system reports",
 			set: func(c *Config, n *yaml.Node) error { return parsePoll(n, &c.Poll) },
 			get: func(c *Config) any { return c.Poll.String() }},
-	}, mediaKeys(), []Key{
+	}, mediaKeys(), noticeKeys(), []Key{
 		{Name: "keys", Type: "list of key sources", Default: "[]", Doc: "where the keys of databases and images come from, beside those added on this device",
 			set: func(c *Config, n *yaml.Node) error { return parseSources(n, &c.Keys) },
 			get: func(c *Config) any { return c.Keys }},
@@ -174,15 +176,18 @@ func historyKey() Key {
 			c.History = h
 			return nil
 		},
-		get: func(c *Config) any {
-			switch {
-			case c.History.None:
-				return "none"
-			case !c.History.Since.IsZero():
-				return "since: " + c.History.Since.Format(time.DateOnly)
-			}
-			return "all"
-		}}
+		get: func(c *Config) any { return c.HistoryText() }}
+}
+
+// HistoryText is capture.history as one would write it.
+func (c *Config) HistoryText() string {
+	switch {
+	case c.History.None:
+		return "none"
+	case !c.History.Since.IsZero():
+		return "since: " + c.History.Since.Format(time.DateOnly)
+	}
+	return "all"
 }
 
 func scalar(n *yaml.Node) (string, error) {

@@ -19,6 +19,13 @@ func defaultStateDir() string {
 	return "/var/lib/tidemark"
 }
 
+func defaultPublicDir() string {
+	if runtime.GOOS == "darwin" {
+		return "/Library/Application Support/Tidemark/public"
+	}
+	return "/run/tidemark" // RuntimeDirectory of the service
+}
+
 func defaultPolicyDir() string {
 	if runtime.GOOS == "linux" {
 		return "/etc/tidemark/policy.d"

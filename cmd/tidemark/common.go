@@ -17,6 +17,7 @@ import (
 
 	"tidemark/agent"
 	"tidemark/agent/config"
+	"tidemark/agent/disclosure"
 	"tidemark/installer"
 	"tidemark/internal/buildinfo"
 	"tidemark/seal"
@@ -98,6 +99,8 @@ func hintFor(err error) string {
 		return "update Tidemark; the file is left as it is"
 	case errors.Is(err, spool.ErrDisk) && !errors.Is(err, fs.ErrPermission):
 		return "look at the disk and the permissions of the state folder; nothing is lost"
+	case errors.Is(err, disclosure.ErrNoManifest):
+		return "the agent writes it when it runs and is enrolled: tidemark status"
 	case errors.Is(err, agent.ErrNotEnrolled):
 		return "enrol this device: tidemark enroll --url URL --key ARCHIVEKEY --token-file FILE"
 	case errors.Is(err, agent.ErrEnrolledElsewhere):

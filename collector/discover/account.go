@@ -67,7 +67,7 @@ func (f *finder) layout(path string) Layout {
 
 func (f *finder) describe(path string, layout Layout) Account {
 	name := filepath.Base(path)
-	a := Account{ID: name, App: "wechat", Generation: "3", Layout: layout, Path: path}
+	a := Account{ID: name, App: "wechat", Generation: "3", Layout: layout, Path: path, Home: f.home}
 	switch layout {
 	case W3:
 		a.OS, a.DBDir = "windows", filepath.Join(path, "Msg")

@@ -40,6 +40,7 @@ type Account struct {
 	Layout      Layout
 	Path        string // the account folder
 	DBDir       string // what database names are relative to: db_storage (V4), Msg (W3), the account folder (M3)
+	Home        string // the profile of the user whose account it is; "" when that cannot be told
 
 	// Hashed says that the folder's name does not tell the username: it is a hash in
 	// M3, and the word data in early builds for Linux. ID then is a stand-in that
@@ -90,10 +91,13 @@ func find(m machine, extra []string) ([]Account, []Problem) {
 		f.extra(root)
 	}
 	for _, p := range m.profiles {
-		f.strict = p.own || m.privileged
+		f.strict, f.home = p.own || m.privileged, p.home
 		for _, root := range f.roots(p) {
 			f.root(root)
 		}
+	}
+	for i := range f.accounts {
+		f.settleHome(&f.accounts[i])
 	}
 	slices.SortFunc(f.accounts, func(a, b Account) int { return strings.Compare(a.Path, b.Path) })
 	return f.accounts, f.problems
@@ -102,6 +106,7 @@ func find(m machine, extra []string) ([]Account, []Problem) {
 type finder struct {
 	machine
 	strict   bool            // a place of which it cannot be told whether it is there is a problem
+	home     string          // whose places are searched; "" while extra roots are
 	seen     map[string]bool // roots and accounts, by resolved path
 	accounts []Account
 	problems []Problem
