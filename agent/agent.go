@@ -65,6 +65,7 @@ type Agent struct {
 	started     time.Time
 	newSource   func(collector.Options) (source, error)
 	enrolPoll   time.Duration // how soon an enrolment is noticed
+	enrolFirst  time.Duration // how soon an enrolment that failed is tried again at first
 	openPoll    time.Duration // how soon a spool that cannot be used is opened anew
 	followAgain time.Duration // how soon an archive that answers strangely is asked about its keys again
 
@@ -83,7 +84,7 @@ func New(o Options) *Agent {
 		o.Now = time.Now
 	}
 	return &Agent{
-		opts: o, log: o.Logger, started: o.Now(), enrolPoll: 2 * time.Second, openPoll: 10 * time.Second, followAgain: followAgain,
+		opts: o, log: o.Logger, started: o.Now(), enrolPoll: 2 * time.Second, enrolFirst: enrolFirst, openPoll: 10 * time.Second, followAgain: followAgain,
 		newSource: func(co collector.Options) (source, error) { return collector.New(co) },
 	}
 }
@@ -219,6 +220,7 @@ func (a *Agent) session(ctx context.Context, e *enrolment) error {
 		g.Go(func() error { return p.watchArchive(gctx) })
 		g.Go(func() error { return p.deliverOrphans(gctx) })
 		g.Go(func() error { return p.disclose(gctx) })
+		g.Go(func() error { return newUnattended(a).keepEnrolled(gctx, p) })
 		err = g.Wait()
 	}
 	err = ignoreCanceled(ctx, err)
@@ -249,11 +251,12 @@ func (a *Agent) stop(ctx context.Context, p *pipeline, reason string) error {
 }
 
 // awaitEnrolment waits for the device to be enrolled, so that a service can be
-// installed before it is.
+// installed before it is, and enrols it when the settings have what it takes.
 func (a *Agent) awaitEnrolment(ctx context.Context) (*enrolment, error) {
 	t := time.NewTicker(a.enrolPoll)
 	defer t.Stop()
 	var asked time.Time // the archive, for another key of the configuration's
+	enrol := newUnattended(a)
 	for told := false; ; {
 		e, err := readEnrolment(a.opts.Config)
 		if errors.Is(err, errOtherArchive) && time.Since(asked) > followRetry {
@@ -262,6 +265,14 @@ func (a *Agent) awaitEnrolment(ctx context.Context) (*enrolment, error) {
 		}
 		if !errors.Is(err, ErrNotEnrolled) {
 			return e, err
+		}
+		switch failed := enrol.try(ctx); {
+		case failed == nil:
+			continue
+		case errors.Is(failed, errLater):
+			err = a.waiting()
+		case !errors.Is(failed, ErrNoToken):
+			err = fmt.Errorf("%w: %w", err, failed)
 		}
 		a.mu.Lock()
 		a.wait = err
@@ -276,6 +287,13 @@ func (a *Agent) awaitEnrolment(ctx context.Context) (*enrolment, error) {
 		case <-t.C:
 		}
 	}
+}
+
+// waiting is why there is no pipeline yet.
+func (a *Agent) waiting() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.wait
 }
 
 // ErrIncomplete reports that a single pass could not capture or deliver everything.

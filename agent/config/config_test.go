@@ -68,7 +68,7 @@ func TestDefaults(t *testing.T) {
 func TestFile(t *testing.T) {
 	key := seal.ArchiveKey{1, 2, 3}.String()
 	c, settings, err := load(t, `
-archive: {url: https://archive.example.com, key: `+key+`, proxy: 'http://anna:secret@proxy:3128'}
+archive: {url: https://archive.example.com, key: `+key+`, proxy: 'http://anna:secret@proxy:3128', token: tmt1secret, token_file: '`+abs("/run/token")+`'}
 delivery: {max_rate: 250KiB}
 state_dir: '`+abs("/var/lib/other")+`'
 sources: ['`+abs("/srv/wechat")+`']
@@ -95,7 +95,7 @@ log: {level: debug, format: json}
 	if c.ArchiveURL != "https://archive.example.com" || c.ArchiveKey != key || c.StateDir != abs("/var/lib/other") ||
 		c.Sources[0] != abs("/srv/wechat") || c.Scope.Accounts.Exclude[0] != "wxid_boss" || c.Scope.Conversations.Include[1] != "kind:room" ||
 		c.History.Since.Format(time.DateOnly) != "2026-01-01" || c.Poll != 500*time.Millisecond || len(c.Keys) != 2 || c.Keys[1].Command[1] != "--quiet" ||
-		c.Proxy != "http://anna:secret@proxy:3128" || c.MaxRate != 250<<10 || c.SpoolMaxBytes != 500<<20 || c.SpoolMinFree != 3<<30 || c.LogLevel.String() != "DEBUG" || c.LogFormat != "json" || c.Secrets != "system" {
+		c.Token != "tmt1secret" || c.TokenFile != abs("/run/token") || c.Proxy != "http://anna:secret@proxy:3128" || c.MaxRate != 250<<10 || c.SpoolMaxBytes != 500<<20 || c.SpoolMinFree != 3<<30 || c.LogLevel.String() != "DEBUG" || c.LogFormat != "json" || c.Secrets != "system" {
 		t.Errorf("%+v", c)
 	}
 	if m := c.Media; m.NoImages || !m.NoVoice || m.NoVideo || !m.NoFiles || m.MaxBytes != 100<<20 || m.GiveUp != 48*time.Hour {

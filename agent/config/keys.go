@@ -23,6 +23,8 @@ import (
 type Config struct {
 	ArchiveURL    string
 	ArchiveKey    string
+	Token         string // for an enrolment without a person
+	TokenFile     string // the same, in a file that is deleted after use
 	Proxy         string
 	MaxRate       int64 // bytes per second, 0 for no limit
 	StateDir      string
@@ -73,6 +75,11 @@ func Keys() []Key {
 			func(c *Config) *string { return &c.ArchiveURL }),
 		stringKey("archive.key", "", "the archive's key, tmk1…; empty means the one this device is enrolled with", checkArchiveKey,
 			func(c *Config) *string { return &c.ArchiveKey }),
+		{Name: "archive.token", Type: "text", Default: "", Doc: "enrolment token, with which a device that is not enrolled enrols by itself; best a token of many uses and little time",
+			set: func(c *Config, n *yaml.Node) error { return parseToken(n, &c.Token) },
+			get: func(c *Config) any { return hidden(c.Token) }},
+		stringKey("archive.token_file", defaultTokenFile(), "file of an enrolment token, used before archive.token and deleted after the enrolment", checkAbsolute,
+			func(c *Config) *string { return &c.TokenFile }),
 		{Name: "archive.proxy", Type: "URL", Default: "", Doc: "proxy to the archive, as http://user:password@host:port; empty means the one that the environment names",
 			set: func(c *Config, n *yaml.Node) error { return parseProxy(n, &c.Proxy) },
 			get: func(c *Config) any { return redactURL(c.Proxy) }},
@@ -231,6 +238,26 @@ func parseProxy(n *yaml.Node, into *string) error {
 	}
 	*into = s
 	return nil
+}
+
+// parseToken's errors quote nothing: the value is a secret.
+func parseToken(n *yaml.Node, into *string) error {
+	s, err := scalar(n)
+	if err == nil && strings.ContainsAny(s, " \t\r\n") {
+		err = errors.New("must be one token and nothing else")
+	}
+	if err == nil {
+		*into = s
+	}
+	return err
+}
+
+// hidden says that there is a secret, without it.
+func hidden(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "(given)"
 }
 
 // redactURL hides the password of a URL that may be shown.

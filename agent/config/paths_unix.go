@@ -2,7 +2,10 @@
 
 package config
 
-import "runtime"
+import (
+	"path/filepath"
+	"runtime"
+)
 
 // DefaultFile is where the configuration file is looked for unless named.
 func DefaultFile() string {
@@ -18,6 +21,8 @@ func defaultStateDir() string {
 	}
 	return "/var/lib/tidemark"
 }
+
+func defaultTokenFile() string { return filepath.Join(filepath.Dir(DefaultFile()), "enroll.token") }
 
 func defaultPublicDir() string {
 	if runtime.GOOS == "darwin" {

@@ -11,6 +11,8 @@ func DefaultFile() string { return filepath.Join(programData(), "tidemark.yaml")
 
 func defaultStateDir() string { return filepath.Join(programData(), "state") }
 
+func defaultTokenFile() string { return filepath.Join(programData(), "enroll.token") }
+
 func defaultPublicDir() string { return filepath.Join(programData(), "public") }
 
 func defaultPolicyDir() string { return "" } // the registry comes later

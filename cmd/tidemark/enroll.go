@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,8 +13,6 @@ import (
 	"tidemark/agent/config"
 	"tidemark/seal"
 )
-
-const maxToken = 4096
 
 func (a *app) enrollCommand() *cobra.Command {
 	var url, key, tokenFile string
@@ -27,6 +24,9 @@ makes this device known to the archive with an enrolment token.
 
 When many devices enrol at once the archive asks some to wait; this waits and goes on,
 for an hour at most.
+
+A service does the same by itself when the settings name the archive, its key and a
+token: archive.url, archive.key, and archive.token or archive.token_file.
 
 It may be repeated. --url and --key default to archive.url and archive.key of the
 configuration; "-" reads the token from standard input.`,
@@ -88,13 +88,9 @@ func readToken(file string, stdin io.Reader) (string, error) {
 		defer f.Close()
 		in = f
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxToken+1))
+	token, err := agent.ReadToken(in)
 	if err != nil {
-		return "", fmt.Errorf("read enrolment token: %w", err)
-	}
-	token := strings.TrimSpace(string(data))
-	if token == "" || len(data) > maxToken || strings.ContainsAny(token, " \t\r\n") {
-		return "", fmt.Errorf("read enrolment token: %s must hold one token and nothing else", file)
+		return "", fmt.Errorf("%s: %w", file, err)
 	}
 	return token, nil
 }

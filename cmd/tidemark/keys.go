@@ -112,8 +112,11 @@ that opens nothing is kept and told.`,
 	return cmd
 }
 
+// maxKey bounds what is read of standard input.
+const maxKey = 4096
+
 func readKey(in io.Reader) (string, error) {
-	data, err := io.ReadAll(io.LimitReader(in, maxToken))
+	data, err := io.ReadAll(io.LimitReader(in, maxKey))
 	if err != nil {
 		return "", fmt.Errorf("read key: %w", err)
 	}
