@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -98,40 +96,23 @@ func AccountNames(c *config.Config) []string {
 	return slices.Compact(names)
 }
 
-// checked are the databases that capture reads, below the account's database folder.
-var checked = map[discover.Layout][]string{
-	discover.V4: {
-		"contact/contact.db", "session/session.db", "message/message_[0-9]*.db", "message/biz_message_[0-9]*.db", "message/media_[0-9]*.db",
-		"message/message_resource.db", "hardlink/hardlink.db",
-	},
-	discover.W3: {
-		"MicroMsg.db", "Multi/MSG[0-9]*.db", "Multi/MediaMSG[0-9]*.db", "PublicMsg.db", "OpenIMContact.db", "OpenIMMsg.db", "OpenIMMedia.db",
-		"HardLinkImage.db", "HardLinkVideo.db", "HardLinkFile.db",
-	},
-	discover.M3: {
-		"Contact/wccontact_new2.db", "Group/group_new.db", "Session/session_new.db", "Message/msg_[0-9].db", "hldata.db", "*/hldata.db",
-	},
-}
-
 // checkAccount tries the keys on page 1 of each database. Derived keys are shared,
 // for a derivation costs a tenth of a second of one core.
 func checkAccount(ctx context.Context, account discover.Account, info *AccountInfo, given []sqlcipher.Key, derived *sqlcipher.KeyCache) {
 	opens := 0
-	for _, pattern := range checked[account.Layout] {
-		files, err := fs.Glob(os.DirFS(account.DBDir), pattern) // no special characters of the path's
-		if err != nil {
-			info.Cause = err.Error()
+	files, err := collector.Databases(account)
+	if err != nil {
+		info.Cause = err.Error()
+	}
+	for _, file := range files {
+		d := DatabaseInfo{File: file}
+		if err := checkDatabase(ctx, account, file, given, derived); err != nil {
+			d.Cause = err.Error()
+		} else {
+			d.Opens = true
+			opens++
 		}
-		for _, file := range files {
-			d := DatabaseInfo{File: file}
-			if err := checkDatabase(ctx, account, file, given, derived); err != nil {
-				d.Cause = err.Error()
-			} else {
-				d.Opens = true
-				opens++
-			}
-			info.Databases = append(info.Databases, d)
-		}
+		info.Databases = append(info.Databases, d)
 	}
 	switch {
 	case len(given) == 0:

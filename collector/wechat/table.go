@@ -16,9 +16,8 @@ type Table struct {
 	Name     string // as in the database's schema
 	Key      string // of its name: the hash of the one conversation in it, lower-case, unless Schema.PerRow
 	Columns  []string
-	Numbered bool  // its row ids are never given twice, and sqlite_sequence has the greatest
-	Indexed  bool  // by the conversations of its rows, with Schema.PerRow
-	Entry    int64 // where it stands in the database's schema: elsewhere when it was made anew
+	Numbered bool // its row ids are never given twice, and sqlite_sequence has the greatest
+	Indexed  bool // by the conversations of its rows, with Schema.PerRow
 	schema   *Schema
 }
 
@@ -38,27 +37,24 @@ func SchemaVersion(v *sqlcipher.View) (int64, error) {
 // Tables lists the tables of messages in a database. Tables made by one CREATE text
 // share their column list.
 func (s *Schema) Tables(v *sqlcipher.View) ([]Table, error) {
-	stmt, err := v.Prepare("SELECT name, sql, rowid, type, tbl_name FROM sqlite_schema WHERE type IN ('table', 'index')")
+	stmt, err := v.Prepare("SELECT name, sql, type, tbl_name FROM sqlite_schema WHERE type IN ('table', 'index')")
 	if err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
 	}
 	defer stmt.Reset()
-	type found struct {
-		name, key, sql string
-		entry          int64
-	}
+	type found struct{ name, key, sql string }
 	var all []found
 	indexed := map[string]bool{}
 	for stmt.Step() {
-		if stmt.ColumnText(3) == "index" {
+		if stmt.ColumnText(2) == "index" {
 			if s.PerRow && s.leads(stmt.ColumnText(1)) {
-				indexed[stmt.ColumnText(4)] = true
+				indexed[stmt.ColumnText(3)] = true
 			}
 			continue
 		}
 		name := stmt.ColumnText(0)
 		if key, ok := s.table(name); ok {
-			all = append(all, found{name, key, stmt.ColumnText(1), stmt.ColumnInt64(2)})
+			all = append(all, found{name, key, stmt.ColumnText(1)})
 		}
 	}
 	if err := stmt.Err(); err != nil {
@@ -78,7 +74,7 @@ func (s *Schema) Tables(v *sqlcipher.View) ([]Table, error) {
 			shapes[shape] = like
 		}
 		t := *like
-		t.Name, t.Key, t.Entry, t.Indexed = f.name, f.key, f.entry, indexed[f.name]
+		t.Name, t.Key, t.Indexed = f.name, f.key, indexed[f.name]
 		out = append(out, t)
 	}
 	return out, nil
