@@ -94,6 +94,7 @@ type pipeline struct {
 	dir, device, version string
 	log                  *slog.Logger
 	now                  func() time.Time
+	config               *config.Config
 	enrolment            *enrolment
 	spool                *spool.Spool
 	source               source
@@ -116,7 +117,7 @@ type pipeline struct {
 func (a *Agent) open(e *enrolment) (*pipeline, error) {
 	c := a.opts.Config
 	p := &pipeline{
-		dir: c.StateDir, device: e.identity.ID().String(), version: a.opts.Version, log: a.log, now: a.opts.Now, enrolment: e,
+		dir: c.StateDir, device: e.identity.ID().String(), version: a.opts.Version, log: a.log, now: a.opts.Now, config: c, enrolment: e,
 		forked: make(chan struct{}, 1), askAgain: make(chan struct{}, 1), followAgain: a.followAgain,
 	}
 	var err error
@@ -212,7 +213,7 @@ func (a *Agent) session(ctx context.Context, e *enrolment) error {
 	err = p.begin(ctx, "service")
 	if err == nil {
 		g, gctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return p.source.Run(gctx) })
+		g.Go(func() error { return p.capture(gctx) })
 		g.Go(func() error { return p.uploader.Run(gctx) })
 		g.Go(func() error { return p.heartbeat(gctx) })
 		g.Go(func() error { return p.watchNetwork(gctx) })
@@ -322,7 +323,7 @@ func (a *Agent) Once(ctx context.Context) (*Status, error) {
 		err = p.tellSpool(ctx, nil)
 	}
 	if err == nil {
-		err = p.source.Once(ctx)
+		err = p.captureOnce(ctx)
 	}
 	if err == nil {
 		err = p.recordNotice(ctx)

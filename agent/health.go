@@ -73,6 +73,7 @@ func (a *Agent) Status() *Status {
 		Running: true, Version: a.opts.Version, PID: os.Getpid(), Started: a.started.UTC(), At: a.opts.Now().UTC(),
 		StateDir: a.opts.Config.StateDir,
 	}
+	s.judgeSettings(a.opts.Config)
 	if p == nil {
 		s.reason(notOpen(wait, s.Started))
 		s.Enrolled = wait != nil && !errors.Is(wait, ErrNotEnrolled)
@@ -86,7 +87,9 @@ func (a *Agent) Status() *Status {
 	if stats, err := p.spool.Stats(); err == nil {
 		s.Spool = &stats
 	}
-	s.judgeCapture(a.opts.Config)
+	if len(p.config.Held()) == 0 {
+		s.judgeCapture(p.config)
+	}
 	s.judgeDelivery()
 	s.judgeSpool()
 	s.judgeArchive(p)
@@ -102,6 +105,7 @@ func (a *Agent) Status() *Status {
 // tells.
 func NotRunning(c *config.Config, version string, cause error) *Status {
 	s := &Status{Version: version, At: time.Now().UTC(), StateDir: c.StateDir}
+	s.judgeSettings(c)
 	r := Reason{Health: Blind, What: "the agent is not running, nothing is captured", Do: "start it: tidemark service start (or tidemark run)"}
 	if !errors.Is(cause, ErrNotRunning) {
 		r.What, r.Do = "it cannot be told whether the agent is running: "+cause.Error(), "ask as the user whom the service runs as (administrator, root)"

@@ -256,12 +256,12 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte("? [a]\n: b"))
 	f.Add([]byte("capture: !!binary aGk="))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		l := &loader{config: new(Config), keys: Keys(), origin: map[string]Setting{}}
+		l := newLoader()
 		path := filepath.Join(t.TempDir(), "c.yaml")
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.file(path, FromFile, false); err != nil && len(err.Error()) > 1000+len(path) {
+		if err := l.file(path, false); err != nil && len(err.Error()) > 1000+len(path) {
 			t.Errorf("error of %d bytes", len(err.Error()))
 		}
 	})

@@ -10,34 +10,24 @@ import (
 // mediaKeys are the settings of the files of messages.
 func mediaKeys() []Key {
 	return []Key{
-		mediaKey("images", "pictures", func(c *Config) *bool { return &c.Media.NoImages }),
-		mediaKey("voice", "voice messages", func(c *Config) *bool { return &c.Media.NoVoice }),
-		mediaKey("video", "videos and their covers", func(c *Config) *bool { return &c.Media.NoVideo }),
-		mediaKey("files", "files that were sent", func(c *Config) *bool { return &c.Media.NoFiles }),
-		{Name: "capture.media.max_bytes", Type: "size, 0 for no limit", Default: "2GiB", Doc: "a larger file is left out, with a record that says so",
-			set: func(c *Config, n *yaml.Node) error { return parseMaxBytes(n, &c.Media.MaxBytes) },
-			get: func(c *Config) any { return formatSize(c.Media.MaxBytes) }},
-		{Name: "capture.media.give_up", Type: "duration, 1m to 720h", Default: "168h", Doc: "how long after its message a file that is not on this device counts as never downloaded",
-			set: func(c *Config, n *yaml.Node) error { return parseGiveUp(n, &c.Media.GiveUp) },
-			get: func(c *Config) any { return c.Media.GiveUp.String() }},
+		mediaKey("images", "pictures", "图片", func(c *Config) *bool { return &c.Media.NoImages }),
+		mediaKey("voice", "voice messages", "语音消息", func(c *Config) *bool { return &c.Media.NoVoice }),
+		mediaKey("video", "videos and their covers", "视频及其封面", func(c *Config) *bool { return &c.Media.NoVideo }),
+		mediaKey("files", "files that were sent", "发送的文件", func(c *Config) *bool { return &c.Media.NoFiles }),
+		{Name: "capture.media.max_bytes", Type: Size, Rule: "0 for no limit", Default: "2GiB", Since: "0.1", Effect: Capture,
+			Doc: "a larger file is left out, with a record that says so", DocZH: "超过此大小的文件不采集，并留下说明记录；0 表示不限制",
+			codec: size(parseMaxBytes, func(c *Config) *int64 { return &c.Media.MaxBytes })},
+		{Name: "capture.media.give_up", Type: Duration, Rule: "1m to 720h", Default: "168h", Since: "0.1", Effect: Capture,
+			Doc: "how long after its message a file that is not on this device counts as never downloaded", DocZH: "消息发出多久之后，本设备上仍没有的文件视为从未下载",
+			codec: duration(parseGiveUp, func(c *Config) *time.Duration { return &c.Media.GiveUp })},
 	}
 }
 
 // mediaKey is whether one kind of files is captured; the field says that it is not.
-func mediaKey(name, what string, without func(*Config) *bool) Key {
-	return Key{Name: "capture.media." + name, Type: "true or false", Default: "true", Doc: "whether " + what + " are captured; what is left out is named in its message's record",
-		set: func(c *Config, n *yaml.Node) error {
-			switch n.Value {
-			case "true":
-				*without(c) = false
-			case "false":
-				*without(c) = true
-			default:
-				return errors.New("must be true or false")
-			}
-			return nil
-		},
-		get: func(c *Config) any { return !*without(c) }}
+func mediaKey(name, what, whatZH string, without func(*Config) *bool) Key {
+	return Key{Name: "capture.media." + name, Type: Bool, Default: "true", Since: "0.1", Effect: Capture, Scope: true,
+		Doc: "whether " + what + " are captured; what is left out is named in its message's record", DocZH: "是否采集" + whatZH + "；未采集的内容会在消息记录中注明",
+		codec: flag(true, without)}
 }
 
 func parseMaxBytes(n *yaml.Node, into *int64) error {

@@ -31,9 +31,14 @@ func defaultPublicDir() string {
 	return "/run/tidemark" // RuntimeDirectory of the service
 }
 
-func defaultPolicyDir() string {
-	if runtime.GOOS == "linux" {
-		return "/etc/tidemark/policy.d"
+// policies are this machine's managed settings.
+func policies() []place {
+	if runtime.GOOS == "darwin" {
+		return preferences(managedPreferences)
 	}
-	return "" // managed preferences come later
+	return policyFiles("/etc/tidemark/policy.d")
 }
+
+// installation is what the package was given to install with: nothing on these systems,
+// where the configuration file is the place for it.
+func installation() []place { return nil }

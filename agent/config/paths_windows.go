@@ -15,7 +15,11 @@ func defaultTokenFile() string { return filepath.Join(programData(), "enroll.tok
 
 func defaultPublicDir() string { return filepath.Join(programData(), "public") }
 
-func defaultPolicyDir() string { return "" } // the registry comes later
+// policies are this machine's managed settings.
+func policies() []place { return registryPlaces(registryPolicy, false) }
+
+// installation is what the package was given to install with.
+func installation() []place { return registryPlaces(registryInstallation, true) }
 
 // programData asks the system: in a service the variable ProgramData may be
 // another user's, or wrong.

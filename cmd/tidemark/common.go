@@ -25,9 +25,13 @@ import (
 	"tidemark/uploader"
 )
 
+// policyDir stands for the machine's managed policy in tests, which must not depend on
+// the machine's nor change it.
+var policyDir string
+
 // load reads the settings.
 func (a *app) load() (*config.Config, []config.Setting, error) {
-	c, settings, err := config.Load(config.Options{File: a.configPath()})
+	c, settings, err := config.Load(config.Options{File: a.configPath(), PolicyDir: policyDir})
 	if errors.Is(err, fs.ErrNotExist) {
 		err = hinted{err, "give --config an existing file, or leave it out (and TIDEMARK_CONFIG) for the default"}
 	}

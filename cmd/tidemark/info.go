@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidemark/agent"
-	"tidemark/agent/config"
 	"tidemark/internal/buildinfo"
 )
 
@@ -73,41 +72,6 @@ func keyWords(i agent.AccountInfo) string {
 		return "missing"
 	}
 	return "not known"
-}
-
-func (a *app) configCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "config",
-		Short: "Every setting's value and where it comes from",
-		Long:  "Prints every setting in force and where it comes from.\n\nSettings:\n" + manual(),
-		Args:  cobra.NoArgs,
-		RunE: a.work(func(cmd *cobra.Command, _ []string) error {
-			_, settings, err := a.load()
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), settings)
-			}
-			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-			for _, s := range settings {
-				fmt.Fprintf(t, "%s\t%s\t%s\n", s.Key, valueText(s.Value), strings.TrimSpace(s.Origin+" "+s.Where))
-			}
-			return t.Flush()
-		}),
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-// manual lists the settings as config.Keys defines them.
-func manual() string {
-	var b strings.Builder
-	for _, k := range config.Keys() {
-		fmt.Fprintf(&b, "\n  %s  (%s; default %s)\n      %s\n", k.Name, k.Type, valueText(k.Default), k.Doc)
-	}
-	return b.String()
 }
 
 func valueText(v any) string {

@@ -18,7 +18,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"tidemark": main})
+	testscript.Main(m, map[string]func(){
+		"tidemark": main,
+		// managed is tidemark on a machine whose policy is the folder policy.d.
+		"managed": func() { policyDir = "policy.d"; main() },
+	})
 }
 
 // Promise: the command line, as administrators and scripts rely on it: its output,
