@@ -54,6 +54,8 @@ faults: build simulator ## the fault suite: 10,000 kill points and 1,000 power c
 
 bench: build simulator ## the figures of docs/benchmarks.md; makes a 1 GB account in bin/bench once
 	TIDEMARK_BENCH=$(CURDIR)/bin/bench go test -run '^TestBench$$' -v -count 1 -timeout 60m ./cmd/tidemark
+	TIDEMARK_BENCH=1 go test -run '^TestAppendRatio$$' -v -count 1 -timeout 20m ./spool
+	go test -run '^$$' -bench AppendHistory -benchtime 12x ./archive
 
 clean: ## what was built
 	rm -rf bin dist

@@ -50,6 +50,8 @@ func TestBench(t *testing.T) {
 				c.name, c.bytes/1e3, c.cpu*1e3, c.delay*1e3, c.bytes/few.bytes, c.cpu/few.cpu, c.delay/few.delay)
 		}
 	})
+	t.Run("wire", func(*testing.T) { b.bytesOnTheWire(b.account("10MB", 16_000, 200)) })
+	t.Run("drain", func(*testing.T) { b.drain(b.account("10MB", 16_000, 200)) })
 	big := sync.OnceValue(func() *simtest.World { return b.account("1GB", 2_000_000, 200) })
 	t.Run("history", func(*testing.T) { b.history(big()) })
 	t.Run("message", func(*testing.T) {
