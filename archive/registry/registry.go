@@ -57,6 +57,13 @@ CREATE TABLE IF NOT EXISTS tokens (
 	uses    INTEGER NOT NULL,     -- how many devices may still enrol with it
 	created INTEGER NOT NULL,
 	expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS device_keys (
+	device    TEXT PRIMARY KEY,
+	recipient BLOB NOT NULL,      -- what its keys are sealed to
+	asked     INTEGER NOT NULL,
+	sealed    BLOB,               -- keys that wait for it; NULL for none
+	given     INTEGER
 ) STRICT, WITHOUT ROWID;`
 
 // Device is an enrolled device.

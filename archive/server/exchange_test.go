@@ -242,6 +242,10 @@ func makeExchanges(t *testing.T) {
 	stolen := post("", one.Raw)
 	beat, err := json.Marshal(goldenBeat)
 	must(err)
+	recipient, err := d.Identity.KeyRecipient()
+	must(err)
+	ask, err := json.Marshal(protocol.KeysRequest{V: 1, Recipient: recipient})
+	must(err)
 	all := []exchange{
 		{about: "The archive's key document. Its SHA-256 is the ARCHIVEKEY.", head: "GET " + protocol.PathArchive + "\n"},
 		{about: "A device enrols.", head: enroll, body: enrolBody},
@@ -262,6 +266,8 @@ func makeExchanges(t *testing.T) {
 		{about: "Every key document that the archive has had, oldest first: so far the first.", head: "GET " + protocol.PathSuccession + "\n"},
 		{about: "A device says how it is.", body: beat, head: fmt.Sprintf("POST %s\nAuthorization: %s\nContent-Type: %s\n",
 			protocol.PathHeartbeat, s.bearer(d.Identity, "POST", protocol.PathHeartbeat, beat), protocol.TypeJSON)},
+		{about: "A device asks for the keys that were left for it; there are none.", body: ask, head: fmt.Sprintf("POST %s\nAuthorization: %s\nContent-Type: %s\n",
+			protocol.PathKeys, s.bearer(d.Identity, "POST", protocol.PathKeys, ask), protocol.TypeJSON)},
 	}
 	for i := range all {
 		all[i].response = s.send(&all[i])
@@ -379,6 +385,7 @@ func TestOpenAPI(t *testing.T) {
 		"Receipts": protocol.Receipts{}, "Problem": protocol.Problem{}, "Succession": protocol.Succession{},
 		"Heartbeat": protocol.Heartbeat{}, "HeartbeatState": protocol.HeartbeatState{}, "HeartbeatAccount": protocol.HeartbeatAccount{},
 		"Machine": protocol.Machine{}, "Backlog": protocol.Backlog{}, "HeartbeatGaps": protocol.HeartbeatGaps{}, "HeartbeatAnswer": protocol.HeartbeatAnswer{},
+		"KeysRequest": protocol.KeysRequest{}, "DeviceKeys": protocol.DeviceKeys{},
 	} {
 		fields := map[string]bool{}
 		for i := range reflect.TypeOf(v).NumField() {

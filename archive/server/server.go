@@ -77,6 +77,7 @@ var routes = []struct {
 	{http.MethodGet, protocol.PathHead, (*Server).head},
 	{http.MethodPost, protocol.PathBatches, (*Server).append},
 	{http.MethodPost, protocol.PathHeartbeat, (*Server).heartbeat},
+	{http.MethodPost, protocol.PathKeys, (*Server).keys},
 	{http.MethodGet, PathHealth, (*Server).health},
 }
 
@@ -322,27 +323,10 @@ func (s *Server) onBehalf(r *http.Request, device seal.DeviceID) (seal.DeviceID,
 // heartbeat keeps what a device says of its health. An archive whose disk takes no
 // batches still takes these, as far as it can.
 func (s *Server) heartbeat(w http.ResponseWriter, r *http.Request) error {
-	if err := wantType(r, protocol.TypeJSON); err != nil {
-		return err
-	}
-	device, hash, err := s.device(r)
-	if err != nil {
-		return err
-	}
-	if err := s.floods.take(w, device.String(), 1); err != nil {
-		return err
-	}
-	body, release, err := s.body(w, r, protocol.MaxHeartbeat)
-	if err != nil {
-		return err
-	}
-	defer release()
-	if err := fits(hash, body); err != nil {
-		return err
-	}
 	var h protocol.Heartbeat
-	if err := json.Unmarshal(body, &h); err != nil {
-		return problem(http.StatusBadRequest, protocol.ProblemRequest, "the body is not a heartbeat")
+	device, err := s.said(w, r, protocol.MaxHeartbeat, &h)
+	if err != nil {
+		return err
 	}
 	if err := h.Check(); err != nil {
 		return problem(http.StatusBadRequest, protocol.ProblemRequest, err.Error())
@@ -352,6 +336,49 @@ func (s *Server) heartbeat(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeJSON(w, answer)
+}
+
+// keys passes on the sealed keys that wait for the device that asks.
+func (s *Server) keys(w http.ResponseWriter, r *http.Request) error {
+	var q protocol.KeysRequest
+	device, err := s.said(w, r, protocol.MaxKeysRequest, &q)
+	if err != nil {
+		return err
+	}
+	if q.V != 1 || seal.CheckKeyRecipient(q.Recipient) != nil {
+		return problem(http.StatusBadRequest, protocol.ProblemRequest, "the recipient is not a public key of this protocol")
+	}
+	sealed, err := s.archive.Registry().AskKeys(device, q.Recipient, s.archive.Now())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, protocol.DeviceKeys{V: 1, Sealed: sealed})
+}
+
+// said reads the JSON that a device says, under its request token.
+func (s *Server) said(w http.ResponseWriter, r *http.Request, limit int64, into any) (device seal.DeviceID, err error) {
+	if err := wantType(r, protocol.TypeJSON); err != nil {
+		return device, err
+	}
+	device, hash, err := s.device(r)
+	if err != nil {
+		return device, err
+	}
+	if err := s.floods.take(w, device.String(), 1); err != nil {
+		return device, err
+	}
+	body, release, err := s.body(w, r, limit)
+	if err != nil {
+		return device, err
+	}
+	defer release()
+	if err := fits(hash, body); err != nil {
+		return device, err
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return device, problem(http.StatusBadRequest, protocol.ProblemRequest, "the body is not what this path takes")
+	}
+	return device, nil
 }
 
 // authenticate verifies the request's token, all but the body, and returns the lane

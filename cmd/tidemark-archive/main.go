@@ -133,7 +133,7 @@ func root() *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	cmd.AddCommand(initCommand(), serveCommand(), tokenCommand(), recordsCommand(), mediaCommand(), devicesCommand(),
+	cmd.AddCommand(initCommand(), serveCommand(), tokenCommand(), recordsCommand(), mediaCommand(), devicesCommand(), deviceKeysCommand(),
 		revokeCommand(), rolloverCommand(), recipientCommand(), verifyCommand(), completenessCommand(), versionCommand())
 	return cmd
 }
