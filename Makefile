@@ -2,14 +2,14 @@
 # Needs Go 1.26, make, and for the simulator (tests, demo, benchmarks) a C compiler.
 
 SHELL   := /bin/sh
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION ?= $(shell installer/version.sh)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
-TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+DIST    := VERSION="$(VERSION)" SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}" go run ./installer/dist
 FUZZTIME ?= 10s
 export TIDEMARK_SIMULATOR := $(CURDIR)/bin/simulator
 
-.PHONY: help build simulator demo test check race cross fuzz crash faults bench clean
+.PHONY: help build simulator demo test check race cross dist fuzz crash faults bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,9 +36,17 @@ check: ## format, vet, staticcheck, tidy modules
 	go mod tidy -diff
 	cd simulator && go mod tidy -diff
 
-cross: ## both programs for all six targets, without cgo, into dist/
-	@set -e; for t in $(TARGETS); do echo "$$t"; mkdir -p dist/$$t; \
-	  GOOS=$${t%/*} GOARCH=$${t#*/} $(GOBUILD) -o dist/$$t/ ./cmd/tidemark ./cmd/tidemark-archive; done
+cross: ## both programs for all six targets, without cgo, into bin/dist/
+	$(DIST) binaries
+
+bin/tools/nfpm:
+	GOBIN=$(CURDIR)/bin/tools go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+
+dist: bin/tools/nfpm ## what is published, into dist/: packages, archives, checksums, lists of components
+	rm -rf dist
+	$(DIST) binaries
+	$(DIST) packages
+	$(DIST) sums
 
 fuzz: ## every fuzzer for FUZZTIME (10s) each
 	@set -e; for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \

@@ -49,6 +49,7 @@ type Options struct {
 	Logger  *slog.Logger     // nil discards
 	Grace   time.Duration    // for the last delivery when stopping; 0 means 5 s
 	Now     func() time.Time // nil means time.Now
+	Ready   func() error     // called once Run has begun its work, enrolled or not; nil does nothing
 }
 
 // source is what the agent needs of the collector.
@@ -170,6 +171,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.log.Warn("status endpoint is not available", "err", err)
 	} else {
 		defer closeEndpoint()
+	}
+	if a.opts.Ready != nil {
+		if err := a.opts.Ready(); err != nil {
+			a.log.Warn("the service manager does not know that the agent has started", "err", err)
+		}
 	}
 	e, err := a.awaitEnrolment(ctx)
 	if err != nil {

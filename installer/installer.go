@@ -10,9 +10,9 @@ package installer
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 
 	"github.com/kardianos/service"
@@ -27,16 +27,11 @@ var (
 	ErrNotInstalled = errors.New("the service is not installed")
 )
 
-// unit is the systemd unit. The library's own has StandardOutput and limits of an
-// earlier age; this one restarts soon and leaves the log to the journal.
-//
-//go:embed tidemark.service
-var unit string
-
 // Options say what the service runs.
 type Options struct {
 	Config     string // absolute path of the configuration file; "" leaves the default
 	Executable string // "" means this program
+	Writable   string // a folder beside the usual state folder that the service may write to
 }
 
 // Service is the system's service for the agent. Its methods need the rights of an
@@ -45,6 +40,13 @@ type Service struct{ s service.Service }
 
 // New describes the service; nothing is changed.
 func New(o Options) (*Service, error) {
+	if o.Executable == "" {
+		path, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("find this program: %w", err)
+		}
+		o.Executable = path
+	}
 	s, err := service.New(idle{}, definition(o))
 	if errors.Is(err, service.ErrNoServiceSystemDetected) {
 		return nil, ErrNoSystem
@@ -57,17 +59,10 @@ func New(o Options) (*Service, error) {
 
 // definition is what the system is told.
 func definition(o Options) *service.Config {
-	arguments := []string{"run"}
-	if o.Config != "" {
-		arguments = append(arguments, "--config", o.Config)
-	}
 	return &service.Config{
-		Name: Name, DisplayName: "Tidemark",
-		Description: "Records the business WeChat conversations on this device for the organisation that manages it.",
-		Executable:  o.Executable, Arguments: arguments,
+		Name: Name, DisplayName: "Tidemark", Description: description, Executable: o.Executable, Arguments: o.arguments(),
 		Option: service.KeyValue{
-			"SystemdScript": unit,
-			"KeepAlive":     true, "RunAtLoad": true, // launchd
+			"SystemdScript": Unit(o), "LaunchdConfig": LaunchDaemon(o),
 			"DelayedAutoStart": true, "OnFailure": "restart", "OnFailureDelayDuration": "5s", // Windows
 		},
 	}

@@ -2,7 +2,9 @@ package installer
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,11 +23,38 @@ func TestDefinition(t *testing.T) {
 	if d := definition(Options{}); !slices.Equal(d.Arguments, []string{"run"}) {
 		t.Errorf("without a configuration: %v", d.Arguments)
 	}
-	script, _ := d.Option["SystemdScript"].(string)
-	for _, line := range []string{"ExecStart={{Path | cmdEscape}}{{range Arguments}} {{. | cmd}}{{end}}", "Restart=always", "WantedBy=multi-user.target"} {
-		if !strings.Contains(script, line) {
-			t.Errorf("the unit has no %q", line)
+}
+
+// Promise: the definitions name the program and its arguments, whatever is in their
+// paths, and hold no mark that was not filled in; launchd's is well-formed.
+func TestDefinitions(t *testing.T) {
+	mark := regexp.MustCompile(`@[A-Z]+@|\{\{`) // the second are the library's own
+	o := Options{Executable: "/opt/Tide mark/100%/tidemark", Config: `/etc/"x" & <y>.yaml`, Writable: "/srv/tide mark"}
+	for name, c := range map[string]struct {
+		text  string
+		lines []string
+	}{
+		"systemd": {Unit(o), []string{
+			`ExecStart="/opt/Tide mark/100%%/tidemark" run --config "/etc/\"x\" & <y>.yaml"` + "\n",
+			`ReadWritePaths="/srv/tide mark"` + "\n", "Restart=always\n", "WantedBy=multi-user.target\n",
+		}},
+		"systemd's usual": {Unit(Options{Executable: "/usr/bin/tidemark"}), []string{"ExecStart=/usr/bin/tidemark run\n", "\nCapabilityBoundingSet=CAP_DAC_READ_SEARCH\n"}},
+		"launchd": {LaunchDaemon(o), []string{
+			"<key>Label</key>\n\t<string>tidemark</string>", "<string>/opt/Tide mark/100%/tidemark</string>\n\t\t<string>run</string>\n\t\t<string>--config</string>\n",
+			"<string>/etc/&#34;x&#34; &amp; &lt;y&gt;.yaml</string>",
+		}},
+	} {
+		for _, line := range c.lines {
+			if !strings.Contains(c.text, line) {
+				t.Errorf("%s has no %q:\n%s", name, line, c.text)
+			}
 		}
+		if mark.MatchString(c.text) {
+			t.Errorf("%s: a mark is left:\n%s", name, c.text)
+		}
+	}
+	if err := xml.Unmarshal([]byte(LaunchDaemon(o)), new(struct{})); err != nil {
+		t.Errorf("launchd: %v", err)
 	}
 }
 

@@ -2,9 +2,32 @@
 
 package installer
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+)
 
 // Run runs the agent as the service manager wants it. systemd and launchd want an
 // ordinary program in the foreground that ends on SIGTERM, which the caller's
 // context follows.
 func Run(ctx context.Context, run func(context.Context) error) error { return run(ctx) }
+
+// Ready tells the service manager that the start has succeeded, if it is one that
+// wants to know: systemd, which names a socket for it.
+func Ready() error {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return nil
+	}
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		return fmt.Errorf("tell systemd: %w", err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("READY=1")); err != nil {
+		return fmt.Errorf("tell systemd: %w", err)
+	}
+	return nil
+}

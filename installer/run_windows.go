@@ -36,3 +36,6 @@ func Run(ctx context.Context, run func(context.Context) error) error {
 	}
 	return p.err
 }
+
+// Ready does nothing: Run has told the service manager.
+func Ready() error { return nil }

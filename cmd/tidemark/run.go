@@ -25,7 +25,7 @@ func (a *app) runCommand() *cobra.Command {
 			ctx, stop := signalled(cmd.Context())
 			defer stop()
 			return installer.Run(ctx, func(ctx context.Context) error {
-				return agent.New(agent.Options{Config: c, Version: buildVersion(), Logger: log}).Run(ctx)
+				return agent.New(agent.Options{Config: c, Version: buildVersion(), Logger: log, Ready: installer.Ready}).Run(ctx)
 			})
 		}),
 	}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// target is one system and processor.
+type target struct{ os, arch string }
+
+var targets = []target{
+	{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}, {"windows", "amd64"}, {"windows", "arm64"},
+}
+
+// dir is where the programs for the target are.
+func (t target) dir() string { return filepath.Join(binDir, t.os+"_"+t.arch) }
+
+// file is a program's path for the target.
+func (t target) file(program string) string {
+	if t.os == "windows" {
+		program += ".exe"
+	}
+	return filepath.Join(t.dir(), program)
+}
+
+// binaries builds every program for every target.
+func (r *release) binaries() error {
+	flags := fmt.Sprintf("-s -w -buildid= -X main.version=%s", r.version)
+	for _, t := range targets {
+		dir := t.dir()
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		args := []string{"build", "-trimpath", "-ldflags", flags, "-o", dir + string(filepath.Separator)}
+		for _, p := range programs {
+			args = append(args, "./cmd/"+p)
+		}
+		if err := execute([]string{"GOOS=" + t.os, "GOARCH=" + t.arch, "CGO_ENABLED=0"}, "go", args...); err != nil {
+			return err
+		}
+		if t.os != "windows" {
+			continue
+		}
+		for _, p := range programs {
+			if err := sign("SIGN_WINDOWS", t.file(p)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"tidemark/installer"
+	"tidemark/installer/macpkg"
+)
+
+// packages makes everything from the programs that needs no other tool than nfpm.
+func (r *release) packages() error {
+	if err := os.MkdirAll(outDir, 0o755); err != nil {
+		return err
+	}
+	for _, t := range targets {
+		for _, p := range programs {
+			if err := r.archive(t, p); err != nil {
+				return err
+			}
+		}
+		if t.os == "linux" {
+			if err := r.linux(t.arch); err != nil {
+				return err
+			}
+		}
+	}
+	return r.mac()
+}
+
+// linux makes the deb and the rpm of the agent.
+func (r *release) linux(arch string) error {
+	unit := filepath.Join(binDir, "tidemark.service")
+	if err := os.WriteFile(unit, []byte(installer.Unit(installer.Options{Executable: "/usr/bin/tidemark"})), 0o644); err != nil {
+		return err
+	}
+	env := []string{
+		"VERSION=" + r.version, "ARCH=" + arch, "UNIT=" + unit, "PROGRAM=" + target{"linux", arch}.file(programs[0]),
+		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.date.Unix()),
+	}
+	for _, f := range []struct{ packager, sign, name string }{
+		{"deb", "SIGN_DEB", fmt.Sprintf("tidemark_%s_%s.deb", r.version, arch)},
+		{"rpm", "SIGN_RPM", fmt.Sprintf("tidemark-%s-1.%s.rpm", r.version, map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[arch])},
+	} {
+		path := filepath.Join(outDir, f.name)
+		err := execute(env, "bin/tools/nfpm", "package", "--config", "installer/packaging/nfpm.yaml", "--packager", f.packager, "--target", path)
+		if err != nil {
+			return err
+		}
+		if err := sign(f.sign, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mac makes the flat package of the agent, for both processors.
+func (r *release) mac() error {
+	var slices [][]byte
+	for _, arch := range []string{"amd64", "arm64"} {
+		data, err := os.ReadFile(target{"darwin", arch}.file(programs[0]))
+		if err != nil {
+			return err
+		}
+		slices = append(slices, data)
+	}
+	program, err := macpkg.Universal(slices...)
+	if err != nil {
+		return err
+	}
+	scripts := map[string][]byte{}
+	for _, name := range []string{"preinstall", "postinstall"} {
+		if scripts[name], err = os.ReadFile(filepath.Join("installer/packaging/macos", name)); err != nil {
+			return err
+		}
+	}
+	uninstall, err := os.ReadFile("installer/packaging/macos/uninstall.sh")
+	if err != nil {
+		return err
+	}
+	data, err := macpkg.Build(macpkg.Package{
+		Identifier: installer.MacPackage, Version: r.version, Title: "Tidemark", Time: r.date, Scripts: scripts,
+		Files: []macpkg.File{
+			{Path: strings.TrimPrefix(installer.MacProgram, "/"), Mode: 0o755, Data: program},
+			{Path: "Library/Tidemark/uninstall.sh", Mode: 0o755, Data: uninstall},
+			{Path: "Library/LaunchDaemons/" + installer.Name + ".plist", Mode: 0o644,
+				Data: []byte(installer.LaunchDaemon(installer.Options{Executable: installer.MacProgram}))},
+		},
+	})
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(outDir, fmt.Sprintf("Tidemark-%s.pkg", r.version))
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		return err
+	}
+	return sign("SIGN_PKG", path)
+}

@@ -1,0 +1,4 @@
+// Command nothing is a program to be packed.
+package main
+
+func main() {}
