@@ -227,6 +227,7 @@ func (a *Agent) session(ctx context.Context, e *enrolment) error {
 		g.Go(func() error { return p.watchArchive(gctx) })
 		g.Go(func() error { return p.deliverOrphans(gctx) })
 		g.Go(func() error { return p.disclose(gctx) })
+		g.Go(func() error { return p.fetchKeys(gctx, a.opts.Config) })
 		g.Go(func() error { return newUnattended(a).keepEnrolled(gctx, p) })
 		err = g.Wait()
 	}

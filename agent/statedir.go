@@ -27,7 +27,8 @@ const (
 	enrolmentFile  = "enrolment.json"  // where this device is enrolled; written last, so its presence means all three are there
 	spoolFile      = "spool.db"
 	keysFile       = "keys.json"
-	heartbeatFile  = "heartbeat" // empty; its time is when the agent was last known to run
+	deviceKeysFile = "keys.sealed" // as the archive gave it
+	heartbeatFile  = "heartbeat"   // empty; its time is when the agent was last known to run
 	socketFile     = "agent.sock"
 )
 
@@ -267,6 +268,14 @@ func KeyRing(c *config.Config) (*keys.Ring, error) {
 				return nil, err
 			}
 			sources = append(sources, e)
+		case "archive":
+			sources = append(sources, keys.NewSealed(filepath.Join(c.StateDir, deviceKeysFile), func(sealed []byte) ([]byte, error) {
+				id, err := readIdentity(c.StateDir)
+				if err != nil {
+					return nil, err
+				}
+				return id.OpenDeviceKeys(sealed)
+			}))
 		}
 	}
 	return keys.NewRing(sources...), nil

@@ -39,7 +39,7 @@ type Config struct {
 
 // KeySource is one place that database keys come from.
 type KeySource struct {
-	Source  string   `json:"source" yaml:"source"`                       // file or exec
+	Source  string   `json:"source" yaml:"source"`                       // file, exec or archive
 	Path    string   `json:"path,omitempty" yaml:"path,omitempty"`       // of a file
 	Command []string `json:"command,omitempty" yaml:"command,omitempty"` // of exec
 }

@@ -122,7 +122,7 @@ func parsePoll(n *yaml.Node, into *time.Duration) error {
 }
 
 func parseSources(n *yaml.Node, into *[]KeySource) error {
-	const rule = "must be a list of {source: file, path: /absolute/path} and {source: exec, command: [/program, argument]}"
+	const rule = "must be a list of {source: file, path: /absolute/path}, {source: exec, command: [/program, argument]} and {source: archive}"
 	if n.Kind != yaml.SequenceNode {
 		return errors.New(rule)
 	}
@@ -142,6 +142,7 @@ func parseSources(n *yaml.Node, into *[]KeySource) error {
 		}
 		switch {
 		case s.Source == "file" && filepath.IsAbs(s.Path) && len(s.Command) == 0:
+		case s.Source == "archive" && s.Path == "" && len(s.Command) == 0:
 		case s.Source == "exec" && len(s.Command) > 0 && filepath.IsAbs(s.Command[0]) && s.Path == "":
 		default:
 			return errors.New(rule)

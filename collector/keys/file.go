@@ -20,7 +20,8 @@ import (
 // racing database, these hints are enough. Safe for concurrent use.
 type File struct {
 	path     string
-	optional bool // absent means no keys
+	optional bool                         // absent means no keys
+	unseal   func([]byte) ([]byte, error) // nil for a file that is plain
 	open     func(string) (*os.File, error)
 	now      func() time.Time
 
@@ -117,7 +118,13 @@ func (f *File) read() (*set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)
 	}
-	s, err := parse(data)
+	if f.unseal != nil {
+		data, err = f.unseal(data)
+	}
+	var s *set
+	if err == nil {
+		s, err = parse(data)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read keys: %s: %w", path, err)
 	}

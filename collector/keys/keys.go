@@ -8,7 +8,8 @@
 //   - [Store], the file keys.json in the agent's state folder, written by
 //     "tidemark keys add";
 //   - [File], a file of the same format that a device management delivers;
-//   - [Exec], a credential helper program.
+//   - [Exec], a credential helper program;
+//   - [Sealed], a key file that came sealed to this device from its archive.
 //
 // # The file
 //
