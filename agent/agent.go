@@ -30,6 +30,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -50,6 +51,13 @@ type Options struct {
 	Grace   time.Duration    // for the last delivery when stopping; 0 means 5 s
 	Now     func() time.Time // nil means time.Now
 	Ready   func() error     // called once Run has begun its work, enrolled or not; nil does nothing
+
+	// Reload reads the settings again; nil means that they never change. Changed, if not
+	// nil, is called with settings that are in force from then on, by a goroutine of the
+	// agent's.
+	Reload      func() (*config.Config, error)
+	ReloadEvery time.Duration // 0 means 10 s
+	Changed     func(*config.Config)
 }
 
 // source is what the agent needs of the collector.
@@ -69,25 +77,35 @@ type Agent struct {
 	enrolFirst  time.Duration // how soon an enrolment that failed is tried again at first
 	openPoll    time.Duration // how soon a spool that cannot be used is opened anew
 	followAgain time.Duration // how soon an archive that answers strangely is asked about its keys again
+	settle      time.Duration // how long changed settings must stay the same before they are taken
+
+	settings     atomic.Pointer[config.Config] // in force
+	reconfigured chan struct{}                 // they are others now
 
 	mu   sync.Mutex
 	pipe *pipeline // nil until enrolled
 	wait error     // why there is no pipeline yet
+
+	unread error // why the settings cannot be read again
 }
 
 // New makes an agent and touches nothing; Run or Once starts it.
 func New(o Options) *Agent {
 	o.Grace = cmp.Or(o.Grace, 5*time.Second)
+	o.ReloadEvery = cmp.Or(o.ReloadEvery, reloadEvery)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Agent{
+	a := &Agent{
 		opts: o, log: o.Logger, started: o.Now(), enrolPoll: 2 * time.Second, enrolFirst: enrolFirst, openPoll: 10 * time.Second, followAgain: followAgain,
 		newSource: func(co collector.Options) (source, error) { return collector.New(co) },
+		settle:    settleFor, reconfigured: make(chan struct{}, 1),
 	}
+	a.settings.Store(o.Config)
+	return a
 }
 
 // pipeline is the wired parts of an enrolled agent.
@@ -116,7 +134,7 @@ type pipeline struct {
 // open opens the spool and wires the parts. The error wraps spool.ErrLocked when
 // another agent has the state folder.
 func (a *Agent) open(e *enrolment) (*pipeline, error) {
-	c := a.opts.Config
+	c := a.config()
 	p := &pipeline{
 		dir: c.StateDir, device: e.identity.ID().String(), version: a.opts.Version, log: a.log, now: a.opts.Now, config: c, enrolment: e,
 		forked: make(chan struct{}, 1), askAgain: make(chan struct{}, 1), followAgain: a.followAgain,
@@ -158,9 +176,23 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 
 // Run captures and delivers until the context ends, and then stops in good order.
 // context.Cause says why it stops; the cause's text goes into the "stopped" event.
-// It returns nil after a stop that was asked for.
+// It returns nil after a stop that was asked for, and ErrRestart when settings have
+// changed that only an agent made anew can obey.
 func (a *Agent) Run(ctx context.Context) error {
-	if err := MakeStateDir(a.opts.Config); err != nil {
+	ctx, stop := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { a.watchSettings(ctx, stop) })
+	err := a.run(ctx)
+	stop(nil)
+	watching.Wait()
+	if err == nil && errors.Is(context.Cause(ctx), ErrRestart) {
+		return ErrRestart
+	}
+	return err
+}
+
+func (a *Agent) run(ctx context.Context) error {
+	if err := MakeStateDir(a.config()); err != nil {
 		return err
 	}
 	closeEndpoint, err := a.serve()
@@ -183,7 +215,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	for wait := a.openPoll / 10; ; wait = a.openPoll { // the first healing need not wait
 		err := a.session(ctx, e)
-		if ctx.Err() == nil && errors.Is(err, errSucceeded) {
+		if ctx.Err() == nil && (errors.Is(err, errSucceeded) || errors.Is(err, errReconfigured)) {
 			if e, err = a.awaitEnrolment(ctx); err == nil {
 				continue
 			}
@@ -200,6 +232,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-a.reconfigured:
 		case <-time.After(wait):
 		}
 	}
@@ -222,6 +255,7 @@ func (a *Agent) session(ctx context.Context, e *enrolment) error {
 		g.Go(func() error { return p.capture(gctx) })
 		g.Go(func() error { return p.uploader.Run(gctx) })
 		g.Go(func() error { return p.heartbeat(gctx) })
+		g.Go(func() error { return a.obey(gctx, p) })
 		g.Go(func() error { return p.watchNetwork(gctx) })
 		g.Go(func() error { return p.watchSpool(gctx) })
 		g.Go(func() error { return p.watchArchive(gctx) })
@@ -238,6 +272,8 @@ func (a *Agent) session(ctx context.Context, e *enrolment) error {
 		reason = stopReason(ctx)
 	case errors.Is(err, errSucceeded):
 		reason = errSucceeded.Error()
+	case errors.Is(err, errReconfigured):
+		reason = errReconfigured.Error()
 	}
 	return errors.Join(err, a.stop(ctx, p, reason))
 }
@@ -248,10 +284,12 @@ func (a *Agent) session(ctx context.Context, e *enrolment) error {
 func (a *Agent) stop(ctx context.Context, p *pipeline, reason string) error {
 	ctx = context.WithoutCancel(ctx)
 	err := p.end(ctx, reason)
-	ctx, cancel := context.WithTimeout(ctx, a.opts.Grace)
-	defer cancel()
-	if undelivered := p.uploader.Drain(ctx); undelivered != nil {
-		a.log.Info("batches stay in the spool until the next start", "err", undelivered)
+	if reason != errReconfigured.Error() { // the next session begins at once and goes on with them
+		ctx, cancel := context.WithTimeout(ctx, a.opts.Grace)
+		defer cancel()
+		if undelivered := p.uploader.Drain(ctx); undelivered != nil {
+			a.log.Info("batches stay in the spool until the next start", "err", undelivered)
+		}
 	}
 	p.beat()
 	a.log.Info("agent stopped", "reason", reason)
@@ -266,7 +304,7 @@ func (a *Agent) awaitEnrolment(ctx context.Context) (*enrolment, error) {
 	var asked time.Time // the archive, for another key of the configuration's
 	enrol := newUnattended(a)
 	for told := false; ; {
-		e, err := readEnrolment(a.opts.Config)
+		e, err := readEnrolment(a.config())
 		if errors.Is(err, errOtherArchive) && time.Since(asked) > followRetry {
 			e, err = a.enrolment(ctx)
 			asked = time.Now()

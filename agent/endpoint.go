@@ -44,7 +44,7 @@ func socketPath(stateDir string) string {
 
 // serve answers GET /status until the function it returns is called.
 func (a *Agent) serve() (stop func(), err error) {
-	path := socketPath(a.opts.Config.StateDir)
+	path := socketPath(a.config().StateDir)
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		conn.Close()
 		return nil, ErrRunning

@@ -71,9 +71,10 @@ func (a *Agent) Status() *Status {
 	a.mu.Unlock()
 	s := &Status{
 		Running: true, Version: a.opts.Version, PID: os.Getpid(), Started: a.started.UTC(), At: a.opts.Now().UTC(),
-		StateDir: a.opts.Config.StateDir,
+		StateDir: a.config().StateDir,
 	}
-	s.judgeSettings(a.opts.Config)
+	s.judgeSettings(a.config())
+	s.judgeUnread(a)
 	if p == nil {
 		s.reason(notOpen(wait, s.Started))
 		s.Enrolled = wait != nil && !errors.Is(wait, ErrNotEnrolled)
@@ -94,7 +95,7 @@ func (a *Agent) Status() *Status {
 	s.judgeSpool()
 	s.judgeArchive(p)
 	s.judgeOrphans(p)
-	s.judgeQuarantine(a.opts.Config)
+	s.judgeQuarantine(a.config())
 	for _, err := range p.ring.Problems() {
 		s.reason(Reason{Health: Degraded, What: "a key source has a problem: " + err.Error(), Do: "put the key source right; tidemark keys check shows what opens"})
 	}

@@ -63,6 +63,9 @@ func (p *pipeline) begin(ctx context.Context, mode string) error {
 	if err := p.append(ctx, records, spool.Cursor{Key: sessionCursor, Value: value}); err != nil {
 		return err
 	}
+	if err := p.tellSettings(ctx, p.config); err != nil {
+		return err
+	}
 	return p.tellKeys(ctx)
 }
 

@@ -146,7 +146,7 @@ func meet(ctx context.Context, dir string, pinned seal.ArchiveKey, remote *uploa
 // enrolment reads the enrolment. When the configuration names a key that is not known
 // here, it may be the archive's next: the archive is asked once.
 func (a *Agent) enrolment(ctx context.Context) (*enrolment, error) {
-	c := a.opts.Config
+	c := a.config()
 	e, err := readEnrolment(c)
 	if !errors.Is(err, errOtherArchive) {
 		return e, err
@@ -169,7 +169,7 @@ func (a *Agent) enrolment(ctx context.Context) (*enrolment, error) {
 // followOnce goes on to the archive's newest keys before a single pass, if the archive
 // answers.
 func (a *Agent) followOnce(ctx context.Context, e *enrolment) (*enrolment, error) {
-	c := a.opts.Config
+	c := a.config()
 	remote, err := newRemote(c, e.url, a.opts.Version, a.opts.Client)
 	if err != nil {
 		return nil, err

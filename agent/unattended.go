@@ -89,7 +89,7 @@ var errLater = errors.New("later")
 // try enrols, if the settings have all that it takes and it is time. The error is
 // ErrNoToken when something is missing, and errLater when it is not time yet.
 func (u *unattended) try(ctx context.Context) error {
-	c := u.a.opts.Config
+	c := u.a.config()
 	if c.ArchiveURL == "" || c.ArchiveKey == "" {
 		return ErrNoToken
 	}
@@ -119,7 +119,7 @@ func (u *unattended) try(ctx context.Context) error {
 // forget deletes the token's file, which has done its work: whoever reads it could
 // enrol a device of their own.
 func (u *unattended) forget() {
-	file := u.a.opts.Config.TokenFile
+	file := u.a.config().TokenFile
 	switch err := os.Remove(file); {
 	case err == nil:
 		u.a.log.Info("the enrolment token is used and its file deleted", "file", file)

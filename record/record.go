@@ -85,6 +85,8 @@ const (
 	EventIdentityLost      = "identity_lost"       // the device has another identity than before; what the lost one sealed is delivered on its behalf
 	EventQuarantined       = "batch_quarantined"   // the archive refuses a batch for good; it is kept on the device
 	EventFork              = "fork"                // the archive's chain of a lane was not this device's; both histories are kept
+	EventSettingsChanged   = "settings_changed"    // settings have other values than before
+	EventSettingsInvalid   = "settings_invalid"    // managed settings cannot be taken, until "recovered"; blind when capture is held
 )
 
 // Severities of events, worst last.

@@ -38,7 +38,7 @@ import (
 
 // PreferenceDomain is the domain of the managed preferences on macOS, and the identifier
 // of the agent there.
-const PreferenceDomain = "com.tidemark.agent"
+const PreferenceDomain = "tidemark.agent"
 
 // Error is a setting that cannot be taken.
 type Error struct {

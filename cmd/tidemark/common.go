@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,8 +27,11 @@ import (
 )
 
 // policyDir stands for the machine's managed policy in tests, which must not depend on
-// the machine's nor change it.
-var policyDir string
+// the machine's nor change it, and reloadEvery makes an agent there notice a change soon.
+var (
+	policyDir   string
+	reloadEvery time.Duration
+)
 
 // load reads the settings.
 func (a *app) load() (*config.Config, []config.Setting, error) {
@@ -42,9 +46,9 @@ func (a *app) load() (*config.Config, []config.Setting, error) {
 func (a *app) configPath() string { return cmp.Or(a.configFile, os.Getenv("TIDEMARK_CONFIG")) }
 
 // logger writes to standard error, where a service manager collects it.
-func logger(c *config.Config, w io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.LogFormat == "json" {
+func logger(format string, level slog.Leveler, w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))

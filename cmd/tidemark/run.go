@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"tidemark/agent"
+	"tidemark/agent/config"
 	"tidemark/installer"
 )
 
@@ -21,13 +24,32 @@ func (a *app) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log := logger(c, cmd.ErrOrStderr())
 			ctx, stop := signalled(cmd.Context())
 			defer stop()
-			return installer.Run(ctx, func(ctx context.Context) error {
-				return agent.New(agent.Options{Config: c, Version: buildVersion(), Logger: log, Ready: installer.Ready}).Run(ctx)
-			})
+			return installer.Run(ctx, func(ctx context.Context) error { return a.runAgent(ctx, c, cmd.ErrOrStderr()) })
 		}),
+	}
+}
+
+// runAgent runs the agent, which is made anew when settings change that it cannot obey
+// otherwise.
+func (a *app) runAgent(ctx context.Context, c *config.Config, stderr io.Writer) error {
+	for {
+		level := new(slog.LevelVar)
+		level.Set(c.LogLevel)
+		ag := agent.New(agent.Options{
+			Config: c, Version: buildVersion(), Logger: logger(c.LogFormat, level, stderr),
+			Reload: func() (*config.Config, error) {
+				next, _, err := a.load()
+				return next, err
+			},
+			ReloadEvery: reloadEvery, Ready: installer.Ready,
+			Changed: func(c *config.Config) { level.Set(c.LogLevel) },
+		})
+		if err := ag.Run(ctx); !errors.Is(err, agent.ErrRestart) {
+			return err
+		}
+		c = ag.Config()
 	}
 }
 
@@ -47,7 +69,7 @@ acknowledged everything. It cannot run beside the service.`,
 			}
 			ctx, stop := signalled(cmd.Context())
 			defer stop()
-			log := logger(c, cmd.ErrOrStderr())
+			log := logger(c.LogFormat, c.LogLevel, cmd.ErrOrStderr())
 			s, err := agent.New(agent.Options{Config: c, Version: buildVersion(), Logger: log}).Once(ctx)
 			if s != nil {
 				err = errors.Join(err, s.WriteSummary(cmd.OutOrStdout()))

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"tidemark": main,
 		// managed is tidemark on a machine whose policy is the folder policy.d.
-		"managed": func() { policyDir = "policy.d"; main() },
+		"managed": func() { policyDir, reloadEvery = "policy.d", 50*time.Millisecond; main() },
 	})
 }
 
@@ -68,6 +69,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":     exits,
 			"waitagent": waitAgent,
+			"waitstate": waitState,
 		},
 	})
 }
@@ -92,6 +94,22 @@ func waitAgent(ts *testscript.TestScript, neg bool, _ []string) {
 	for {
 		s, err := agent.FetchStatus(context.Background(), ts.Getenv("STATE"))
 		if err == nil && (s.Enrolled == !neg) && (neg || (s.Capture != nil && s.Capture.Passes > 0)) {
+			return
+		}
+		time.Sleep(5 * time.Millisecond) // it is another process: nothing else tells
+	}
+}
+
+// waitState waits until the agent of the state folder has a reason with the text:
+// waitstate TEXT, and with ! until it has none.
+func waitState(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: waitstate TEXT")
+	}
+	for {
+		s, err := agent.FetchStatus(context.Background(), ts.Getenv("STATE"))
+		has := err == nil && slices.ContainsFunc(s.Reasons, func(r agent.Reason) bool { return strings.Contains(r.What, args[0]) })
+		if err == nil && has != neg {
 			return
 		}
 		time.Sleep(5 * time.Millisecond) // it is another process: nothing else tells
