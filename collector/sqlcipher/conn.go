@@ -22,8 +22,9 @@ type conn struct {
 	file   *pageFile
 	shown  Mark // the snapshot whose pages the cache may hold; zero: unknown
 	begin  *sqlite3.Stmt
-	probe  *sqlite3.Stmt
+	probe  *sqlite3.Stmt // needs the schema and reads nothing
 	commit *sqlite3.Stmt
+	parses int // how often probe was prepared again by the end of the last view; -1: this is the first
 
 	stmts  map[string]*list.Element // of *sqlite3.Stmt
 	recent *list.List               // the least recently used last
@@ -35,7 +36,7 @@ func openConn(f *pageFile) (_ *conn, err error) {
 	name, release := theVFS().register(f)
 	defer release()
 	ctx := sqlite3.WithMaxMemory(context.Background(), maxMemory)
-	c := &conn{file: f, stmts: make(map[string]*list.Element), recent: list.New()}
+	c := &conn{file: f, parses: -1, stmts: make(map[string]*list.Element), recent: list.New()}
 	if c.sql, err = sqlite3.OpenContext(ctx, "file:"+name+"?vfs="+vfsName); err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func openConn(f *pageFile) (_ *conn, err error) {
 	}
 	c.sql.Limit(sqlite3.LIMIT_ATTACHED, 0)
 	for sql, stmt := range map[string]**sqlite3.Stmt{
-		"BEGIN": &c.begin, "PRAGMA schema_version": &c.probe, "COMMIT": &c.commit,
+		"BEGIN": &c.begin, "SELECT 1 FROM sqlite_schema LIMIT 0": &c.probe, "COMMIT": &c.commit,
 	} {
 		if *stmt, _, err = c.sql.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT); err != nil {
 			return nil, err
@@ -65,8 +66,8 @@ func openConn(f *pageFile) (_ *conn, err error) {
 	return c, nil
 }
 
-// start begins the read transaction: SQLite looks at page 1 and drops from its
-// cache what the change counter says is old.
+// start begins the read transaction: SQLite looks at page 1, drops from its cache
+// what the change counter says is old, and reads the schema if its version is another.
 func (c *conn) start() error {
 	if err := c.begin.Exec(); err != nil {
 		return err
@@ -74,9 +75,21 @@ func (c *conn) start() error {
 	return c.probe.Exec()
 }
 
-// finish resets all statements and ends the transaction.
-func (c *conn) finish() error {
+// finish resets all statements and ends the transaction. sameSchema says that the
+// schema in SQLite's memory is the one of the view before, so that nothing that was
+// read in this view went into it.
+//
+// A statement that was prepared before the schema was read prepares itself again when
+// it runs, and counts that: whatever made SQLite read the schema, this tells. probe
+// runs before anything else in a view and after all else.
+func (c *conn) finish() (sameSchema bool, err error) {
 	var errs []error
+	if !c.sql.GetAutocommit() {
+		errs = append(errs, c.probe.Exec())
+		parses := c.probe.Status(sqlite3.STMTSTATUS_REPREPARE, false)
+		sameSchema = parses == c.parses
+		c.parses = parses
+	}
 	for _, s := range c.extra {
 		errs = append(errs, s.Close())
 	}
@@ -95,7 +108,7 @@ func (c *conn) finish() error {
 	if !c.sql.GetAutocommit() {
 		errs = append(errs, c.commit.Exec())
 	}
-	return errors.Join(errs...)
+	return sameSchema, errors.Join(errs...)
 }
 
 // prepare returns the connection's statement for sql, reset and without bindings.

@@ -46,7 +46,10 @@
 //     main file of one page with everything else in the WAL.
 //   - The file's own change counter means nothing under SQLCipher. SQLite is shown
 //     a counter of this package's, so that each connection keeps its schema and
-//     its page cache for as long as they are right and no longer.
+//     its page cache for as long as they are right and no longer. After a view that
+//     moved, the pages are dropped and the schema stays, unless it was read in that
+//     view: it may be a mix of states under the right version, and goes with the
+//     connection. To read it costs much where there are thousands of tables.
 //   - The usable page size is byte 20 of the header, the cipher's reserve is not.
 //   - The lock-byte page at 1 GiB and pages of zeros have no MAC.
 //   - A damaged page that makes the SQLite engine panic gives ErrCorrupt; a panic

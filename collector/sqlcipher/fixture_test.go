@@ -174,15 +174,14 @@ func (s *source) exec(sql string) {
 // or a commit would: whatever changed, and in place.
 func (s *source) mirror() {
 	s.t.Helper()
-	p := s.seal.params.PageSize
-	main := s.read(s.plain)
-	for pg := 1; pg*p <= len(main); pg++ {
-		plain := main[(pg-1)*p : pg*p]
-		if !allZero(plain) {
-			copy(plain, s.seal.page(uint32(pg), plain))
-		}
-	}
+	main := s.main()
 	s.write(s.path, main, len(main))
+	s.mirrorSides()
+}
+
+// mirrorSides brings up the WAL and -shm.
+func (s *source) mirrorSides() {
+	s.t.Helper()
 	if _, err := os.Stat(s.plain + "-wal"); err != nil {
 		os.Remove(s.path + "-wal")
 	} else {
@@ -194,6 +193,35 @@ func (s *source) mirror() {
 	} else if shm := s.read(s.plain + "-shm"); shm != nil {
 		s.write(s.path+"-shm", shm, len(shm))
 	}
+}
+
+// main is the main file as the mirror should have it.
+func (s *source) main() []byte {
+	s.t.Helper()
+	p := s.seal.params.PageSize
+	main := s.read(s.plain)
+	for pg := 1; pg*p <= len(main); pg++ {
+		plain := main[(pg-1)*p : pg*p]
+		if !allZero(plain) {
+			copy(plain, s.seal.page(uint32(pg), plain))
+		}
+	}
+	return main
+}
+
+// copied brings the mirror as far as a checkpoint that has copied pages up to one: the
+// frames are there and -shm tells of the attempt. When the WAL was restarted since,
+// the copying is over.
+func (s *source) copied(upTo int) {
+	s.t.Helper()
+	wal, was := s.read(s.plain+"-wal"), s.read(s.path+"-wal")
+	if len(wal) < walHeaderSize || len(was) < walHeaderSize || [8]byte(wal[16:24]) != [8]byte(was[16:24]) {
+		s.mirror()
+		return
+	}
+	s.mirrorSides()
+	main := s.main()
+	s.write(s.path, main[:min(len(main), upTo*s.seal.params.PageSize)], len(main))
 }
 
 func (s *source) read(path string) []byte {

@@ -13,20 +13,25 @@ import (
 	"pgregory.net/rapid"
 )
 
-// machine drives SQLite and a model of the table side by side. Whatever the order
-// of inserts, updates, deletes, commits, rollbacks and checkpoints, and whatever
-// other readers hold them up, a View gives exactly the newest committed state; and
-// when the writer goes on in the middle of one, the state it began with or ErrMoved.
+// machine drives SQLite and a model of its tables side by side. Whatever the order
+// of inserts, updates, deletes, changes of the schema, commits, rollbacks and
+// checkpoints, and whatever other readers hold them up, a View gives exactly the
+// newest committed state; and when the writer goes on in the middle of one, the state
+// it began with or ErrMoved. What a connection keeps from a view that moved, its
+// schema and its statements, never shows in a later one.
 type machine struct {
 	t         *rapid.T
 	src       *source
 	db        *DB
 	reader    *sqlite3.Conn // another reader, whose transaction holds up checkpoints
 	committed map[int]string
-	working   map[int]string // with what the open transaction did
+	working   map[int]string    // with what the open transaction did
+	schema    map[string]string // the tables besides t: the one row of each
+	pending   map[string]string // with what the open transaction did
 	inTxn     bool
 	next      int
 	held      int // views that held although the writer went on meanwhile
+	kept      int // views that moved and left their connection
 }
 
 const stateQuery = "SELECT id || '=' || body FROM t ORDER BY id"
@@ -74,6 +79,22 @@ func (m *machine) write(what string) {
 		id := some()
 		m.sql("DELETE FROM t WHERE id = %d", id)
 		delete(m.working, id)
+	case "create":
+		if len(m.pending) == 12 {
+			return
+		}
+		m.next++
+		// A long text, so that the schema takes several pages.
+		name, row := "extra"+itoa(m.next), "row"+itoa(m.next)
+		m.sql("CREATE TABLE %s(body /*%s*/); INSERT INTO %s VALUES('%s')", name, strings.Repeat("-", 700), name, row)
+		m.pending[name] = row
+	case "drop":
+		if len(m.pending) == 0 {
+			return
+		}
+		name := rapid.SampledFrom(slices.Sorted(maps.Keys(m.pending))).Draw(m.t, "table")
+		m.sql("DROP TABLE %s", name)
+		delete(m.pending, name)
 	case "begin":
 		if !m.inTxn {
 			m.sql("BEGIN")
@@ -89,7 +110,7 @@ func (m *machine) write(what string) {
 		if m.inTxn {
 			m.sql("ROLLBACK")
 			m.inTxn = false
-			m.working = maps.Clone(m.committed)
+			m.working, m.pending = maps.Clone(m.committed), maps.Clone(m.schema)
 		}
 		return
 	case "reader":
@@ -110,7 +131,7 @@ func (m *machine) write(what string) {
 		return
 	}
 	if !m.inTxn {
-		m.committed = maps.Clone(m.working)
+		m.committed, m.schema = maps.Clone(m.working), maps.Clone(m.pending)
 	}
 }
 
@@ -121,7 +142,7 @@ func (m *machine) must(err error) {
 }
 
 var writes = []string{
-	"insert", "insert", "insert", "update", "update", "delete", "begin", "commit", "rollback",
+	"insert", "insert", "insert", "update", "update", "delete", "create", "create", "drop", "begin", "commit", "rollback",
 	"reader", "passive", "passive", "restart", "truncate",
 }
 
@@ -129,22 +150,127 @@ func (m *machine) step(t *rapid.T) {
 	m.write(rapid.SampledFrom(writes).Draw(t, "write"))
 }
 
+// want is what a view of the committed state reads.
+func (m *machine) want() []string {
+	out := state(m.committed)
+	for _, name := range slices.Sorted(maps.Keys(m.schema)) {
+		out = append(out, name+"="+m.schema[name])
+	}
+	return out
+}
+
+// read reads everything: the tables besides t as they stand in SQLite's memory of the
+// schema.
+func (m *machine) read(v *View) ([]string, error) {
+	out, err := query(v, stateQuery)
+	if err != nil {
+		return nil, err
+	}
+	tables, err := query(v, "SELECT name FROM pragma_table_list WHERE name LIKE 'extra%' ORDER BY name")
+	for _, name := range tables {
+		if err != nil {
+			return nil, err
+		}
+		var rows []string
+		rows, err = query(v, "SELECT '"+name+"=' || body FROM "+name)
+		out = append(out, rows...)
+	}
+	return out, err
+}
+
 // view looks while nobody interferes.
 func (m *machine) view() {
 	m.src.mirror()
-	got, err := viewRows(m.db, stateQuery)
+	want := m.want()
+	var got []string
+	err := m.db.View(context.Background(), func(v *View) (err error) { got, err = m.read(v); return err })
 	if err != nil {
 		m.t.Fatalf("undisturbed view: %v", err)
 	}
-	if want := state(m.committed); !slices.Equal(got, want) {
+	if !slices.Equal(got, want) {
 		m.t.Fatalf("undisturbed view: %d rows, want the %d committed: %s", len(got), len(want), firstDifference(got, want))
 	}
+}
+
+// torn looks while a checkpoint is copying pages: what the writer did since the mirror
+// was last brought up comes at some moment of the view, its opening and the reading of
+// the schema included, but to the main file only a part of it; the rest follows at the
+// view's end.
+func (m *machine) torn(t *rapid.T) {
+	m.src.mirror()
+	before := m.want()
+	for range rapid.IntRange(1, 4).Draw(t, "steps") {
+		m.step(t)
+	}
+	if rapid.Bool().Draw(t, "checkpoint") {
+		m.write("passive")
+	}
+	fs := m.db.fs.(*interruptedFS)
+	reads := rapid.IntRange(1, 30).Draw(t, "reads before")
+	fs.when = func(string, int, int64) bool { reads--; return reads == 0 }
+	upTo := rapid.IntRange(1, 40).Draw(t, "pages copied")
+	fs.then = func() { m.src.copied(upTo) }
+	idle := m.db.idle
+	var got []string
+	err := m.db.View(context.Background(), func(v *View) (err error) {
+		defer m.src.mirror()
+		got, err = m.read(v)
+		return err
+	})
+	fs.then = nil
+	m.outcome("torn", err, got, before, m.want()) // the newer one when its frames were there in time
+	if errors.Is(err, ErrMoved) && idle != nil && m.db.idle == idle {
+		m.kept++
+	}
+}
+
+// outcome checks a view during which the writer went on.
+func (m *machine) outcome(what string, err error, got []string, want ...[]string) {
+	switch {
+	case errors.Is(err, ErrMoved):
+	case err != nil:
+		m.t.Fatalf("%s view: %v", what, err)
+	case !slices.ContainsFunc(want, func(w []string) bool { return slices.Equal(got, w) }):
+		m.t.Fatalf("%s view: %d rows, want the %d it began with: %s", what, len(got), len(want[0]), firstDifference(got, want[0]))
+	default:
+		m.held++
+	}
+}
+
+// interruptedFS does something once, before a certain read: the first for which when
+// is true.
+type interruptedFS struct {
+	filesystem
+	when func(path string, size int, off int64) bool
+	then func()
+}
+
+func (f *interruptedFS) open(path string) (file, error) {
+	inner, err := f.filesystem.open(path)
+	if err != nil {
+		return nil, err
+	}
+	return &interruptedFile{inner, f, path}, nil
+}
+
+type interruptedFile struct {
+	file
+	fs   *interruptedFS
+	path string
+}
+
+func (f *interruptedFile) ReadAt(p []byte, off int64) (int, error) {
+	if then := f.fs.then; then != nil && f.fs.when(f.path, len(p), off) {
+		f.fs.then = nil
+		then()
+	}
+	return f.file.ReadAt(p, off)
 }
 
 // disturbed looks while the writer goes on.
 func (m *machine) disturbed(t *rapid.T) {
 	m.src.mirror()
-	want := state(m.committed)
+	want := m.want()
 	steps := rapid.IntRange(1, 6).Draw(t, "steps")
 	var got []string
 	err := m.db.View(context.Background(), func(v *View) error {
@@ -169,7 +295,7 @@ func (m *machine) disturbed(t *rapid.T) {
 		if err := v.Conn().ReleaseMemory(); err != nil {
 			return err
 		}
-		got, err = query(v, stateQuery)
+		got, err = m.read(v)
 		for _, row := range half {
 			if err == nil && !slices.Contains(got, row) {
 				// Two reads of one view disagree: only right if it turns out to have moved.
@@ -178,15 +304,7 @@ func (m *machine) disturbed(t *rapid.T) {
 		}
 		return err
 	})
-	switch {
-	case errors.Is(err, ErrMoved):
-	case err != nil:
-		m.t.Fatalf("disturbed view: %v", err)
-	case !slices.Equal(got, want):
-		m.t.Fatalf("disturbed view: %d rows, want the %d it began with: %s", len(got), len(want), firstDifference(got, want))
-	default:
-		m.held++
-	}
+	m.outcome("disturbed", err, got, want)
 }
 
 func firstDifference(a, b []string) string {
@@ -204,7 +322,7 @@ func firstDifference(a, b []string) string {
 }
 
 func TestModel(t *testing.T) {
-	held, moved := 0, uint64(0)
+	held, kept, moved := 0, 0, uint64(0)
 	rapid.Check(t, func(rt *rapid.T) {
 		params := rapid.SampledFrom([]Params{V4, M3}).Draw(rt, "params")
 		params.OldSHM = rapid.Bool().Draw(rt, "old shm")
@@ -222,19 +340,24 @@ func TestModel(t *testing.T) {
 		defer reader.Close()
 		db := src.db()
 		defer db.Close()
-		m := &machine{t: rt, src: src, db: db, reader: reader, committed: map[int]string{}, working: map[int]string{}}
+		db.fs = &interruptedFS{filesystem: db.fs}
+		m := &machine{
+			t: rt, src: src, db: db, reader: reader, committed: map[int]string{}, working: map[int]string{},
+			schema: map[string]string{}, pending: map[string]string{},
+		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"write":     m.step,
 			"more":      m.step,
 			"view":      func(*rapid.T) { m.view() },
 			"disturbed": m.disturbed,
+			"torn":      m.torn,
 		})
 		m.view()
-		held += m.held
+		held, kept = held+m.held, kept+m.kept
 		moved += db.Counters().Moved
 	})
-	t.Logf("%d disturbed views held, %d moved", held, moved)
-	if held == 0 || moved == 0 {
-		t.Error("the model never met both outcomes, so it shows little")
+	t.Logf("%d disturbed views held, %d moved, %d of them left their connection", held, moved, kept)
+	if held == 0 || kept == 0 || moved <= uint64(kept) {
+		t.Error("the model never met all outcomes, so it shows little")
 	}
 }

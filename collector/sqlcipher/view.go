@@ -41,11 +41,12 @@ func (db *DB) view(ctx context.Context, fn func(*View) error) error {
 	}
 	defer s.close()
 
-	clean := false
+	keep, shown := false, Mark{}
 	c, startErr := db.acquire(s)
 	if c != nil {
-		defer func() { db.release(c, s, clean) }()
+		defer func() { db.release(c, s, keep, shown) }()
 	}
+	sameSchema := false
 	var fnErr, finishErr, engineErr error // engineErr: the SQLite engine panicked
 	if startErr == nil {
 		c.sql.SetInterrupt(ctx)
@@ -55,14 +56,19 @@ func (db *DB) view(ctx context.Context, fn func(*View) error) error {
 		}
 		c.sql.SetInterrupt(context.Background())
 		if engineErr == nil {
-			finishErr = guard(c.finish, &engineErr)
+			finishErr = guard(func() (err error) { sameSchema, err = c.finish(); return err }, &engineErr)
 		}
 	}
 
 	if ctx.Err() != nil {
 		return db.fail("view", ctx.Err())
 	}
+	working := startErr == nil && finishErr == nil && engineErr == nil && s.fault == nil
 	if err := s.validate(); err != nil {
+		// What was read may be a mix of states. The pages go with the next view's change
+		// counter; a schema read in this view could bear the right version, and the
+		// connection goes with it.
+		keep = working && sameSchema
 		if fnErr != nil {
 			err = fmt.Errorf("%w: %w", err, fnErr)
 		}
@@ -82,7 +88,7 @@ func (db *DB) view(ctx context.Context, fn func(*View) error) error {
 		return db.fail("view", malformed(fnErr))
 	}
 	// Only now is it known that the connection's schema and pages are one state's.
-	clean = finishErr == nil
+	keep, shown = working, s.mark()
 	return fnErr
 }
 
@@ -165,14 +171,16 @@ func (db *DB) acquire(s *snapshot) (*conn, error) {
 	return c, err
 }
 
-// release keeps the connection for the next view or frees it. clean says that what
-// it remembers, pages and schema, is the snapshot s. Otherwise it must go: a schema
-// read from a mix of states could bear the right version number.
-func (db *DB) release(c *conn, s *snapshot, clean bool) {
+// release keeps the connection for the next view or frees it. shown is the mark of the
+// state that its page cache holds, zero when the cache must not be used again.
+func (db *DB) release(c *conn, s *snapshot, keep bool, shown Mark) {
 	c.file.unbind()
-	c.shown = s.mark()
+	c.shown = shown
+	// A transaction that a statement holds open would let the next view look at this
+	// one's page 1.
+	keep = keep && c.sql.TxnState("main") == sqlite3.TXN_NONE
 	db.mu.Lock()
-	keep := clean && !db.closed && db.idle == nil && db.identity == s.identity
+	keep = keep && !db.closed && db.idle == nil && db.identity == s.identity
 	if keep {
 		db.idle = c
 	}
