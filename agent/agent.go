@@ -36,8 +36,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tidemark/agent/config"
+	"tidemark/agent/events"
 	"tidemark/collector"
 	"tidemark/collector/keys"
+	"tidemark/internal/state"
 	"tidemark/spool"
 	"tidemark/uploader"
 )
@@ -82,6 +84,10 @@ type Agent struct {
 	settings     atomic.Pointer[config.Config] // in force
 	reconfigured chan struct{}                 // they are others now
 
+	noEndpoint error // why nobody can ask, for those who are told all the same
+	vitals     *vitals
+	openEvents func() *events.Log // the system's event log
+
 	mu   sync.Mutex
 	pipe *pipeline // nil until enrolled
 	wait error     // why there is no pipeline yet
@@ -105,6 +111,8 @@ func New(o Options) *Agent {
 		settle:    settleFor, reconfigured: make(chan struct{}, 1),
 	}
 	a.settings.Store(o.Config)
+	a.vitals = newVitals(a)
+	a.openEvents = func() *events.Log { return events.Open(a.config().Health.Events, a.log) }
 	return a
 }
 
@@ -120,6 +128,7 @@ type pipeline struct {
 	remote               *uploader.Remote
 	uploader             *uploader.Uploader
 	ring                 *keys.Ring
+	vitals               *vitals
 	disclosed            *disclosed
 
 	forked      chan struct{} // to watchSpool
@@ -136,7 +145,7 @@ type pipeline struct {
 func (a *Agent) open(e *enrolment) (*pipeline, error) {
 	c := a.config()
 	p := &pipeline{
-		dir: c.StateDir, device: e.identity.ID().String(), version: a.opts.Version, log: a.log, now: a.opts.Now, config: c, enrolment: e,
+		dir: c.StateDir, device: e.identity.ID().String(), version: a.opts.Version, log: a.log, now: a.opts.Now, config: c, enrolment: e, vitals: a.vitals,
 		forked: make(chan struct{}, 1), askAgain: make(chan struct{}, 1), followAgain: a.followAgain,
 	}
 	var err error
@@ -160,7 +169,8 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 		Device: e.identity.ID(), Secret: e.identity.Secret("collector digests"), Spool: p.spool, Keys: p.ring,
 		Find: p.disclosed.find, Held: p.disclosed.held,
 		ImageKeys: imageKeys(p.ring), Media: c.Media,
-		Scope: c.Scope, History: c.History, Poll: c.Poll, Logger: a.log.With("component", "collector"), Now: a.opts.Now,
+		ScopeChanged: func() { a.vitals.occurred(state.ScopeChanged) },
+		Scope:        c.Scope, History: c.History, Poll: c.Poll, Logger: a.log.With("component", "collector"), Now: a.opts.Now,
 	})
 	if err == nil {
 		p.uploader, err = uploader.New(uploader.Options{
@@ -191,7 +201,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	return err
 }
 
-func (a *Agent) run(ctx context.Context) error {
+func (a *Agent) run(ctx context.Context) (err error) {
 	if err := MakeStateDir(a.config()); err != nil {
 		return err
 	}
@@ -201,6 +211,7 @@ func (a *Agent) run(ctx context.Context) error {
 	}
 	if err != nil { // capture matters more than being asked about it
 		a.log.Warn("status endpoint is not available", "err", err)
+		a.noEndpoint = err
 	} else {
 		defer closeEndpoint()
 	}
@@ -209,6 +220,8 @@ func (a *Agent) run(ctx context.Context) error {
 			a.log.Warn("the service manager does not know that the agent has started", "err", err)
 		}
 	}
+	stop := a.vitals.start()
+	defer func() { stop(err == nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrRestart)) }()
 	e, err := a.awaitEnrolment(ctx)
 	if err != nil {
 		return ignoreCanceled(ctx, err)
@@ -240,6 +253,9 @@ func (a *Agent) run(ctx context.Context) error {
 
 // session captures and delivers until the context ends or the spool fails.
 func (a *Agent) session(ctx context.Context, e *enrolment) error {
+	if err := a.vitals.enrolled(e); err != nil {
+		return err
+	}
 	p, err := a.open(e)
 	if err != nil {
 		return err
@@ -247,6 +263,7 @@ func (a *Agent) session(ctx context.Context, e *enrolment) error {
 	a.mu.Lock()
 	a.pipe, a.wait = p, nil
 	a.mu.Unlock()
+	a.vitals.occurred(state.Started, "version", a.opts.Version, "device", p.device)
 	a.log.Info("agent started", "device", p.device, "archive", e.archive.Name())
 
 	err = p.begin(ctx, "service")
@@ -261,7 +278,7 @@ func (a *Agent) session(ctx context.Context, e *enrolment) error {
 		g.Go(func() error { return p.watchArchive(gctx) })
 		g.Go(func() error { return p.deliverOrphans(gctx) })
 		g.Go(func() error { return p.disclose(gctx) })
-		g.Go(func() error { return p.fetchKeys(gctx, a.opts.Config) })
+		g.Go(func() error { return p.fetchKeys(gctx, a.config()) })
 		g.Go(func() error { return newUnattended(a).keepEnrolled(gctx, p) })
 		err = g.Wait()
 	}
@@ -292,6 +309,7 @@ func (a *Agent) stop(ctx context.Context, p *pipeline, reason string) error {
 		}
 	}
 	p.beat()
+	a.vitals.occurred(state.Stopped, "reason", reason)
 	a.log.Info("agent stopped", "reason", reason)
 	return errors.Join(err, p.spool.Close())
 }
@@ -303,15 +321,19 @@ func (a *Agent) awaitEnrolment(ctx context.Context) (*enrolment, error) {
 	defer t.Stop()
 	var asked time.Time // the archive, for another key of the configuration's
 	enrol := newUnattended(a)
-	for told := false; ; {
+	for told, before := false, true; ; {
 		e, err := readEnrolment(a.config())
 		if errors.Is(err, errOtherArchive) && time.Since(asked) > followRetry {
 			e, err = a.enrolment(ctx)
 			asked = time.Now()
 		}
 		if !errors.Is(err, ErrNotEnrolled) {
+			if !before && err == nil {
+				a.vitals.occurred(state.Enrolled, "archive", e.archive.Name(), "device", e.identity.ID().String())
+			}
 			return e, err
 		}
+		before = false
 		switch failed := enrol.try(ctx); {
 		case failed == nil:
 			continue

@@ -19,6 +19,7 @@ import (
 
 	"tidemark/agent/config"
 	"tidemark/collector"
+	"tidemark/internal/state"
 	"tidemark/record"
 	"tidemark/seal"
 	"tidemark/seal/protocol"
@@ -478,7 +479,7 @@ func TestEndpoint(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("socket %v, %v", info, err)
 	}
-	if s, err := FetchStatus(context.Background(), w.config.StateDir); err != nil || s.Overall != Blind {
+	if s, err := FetchStatus(context.Background(), w.config.StateDir); err != nil || s.Overall != Degraded || s.Reasons[0].ID != state.Starting {
 		t.Errorf("status %+v, %v", s, err)
 	}
 	if _, err := w.agent().serve(); !errors.Is(err, ErrRunning) {

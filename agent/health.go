@@ -12,29 +12,33 @@ import (
 
 	"tidemark/agent/config"
 	"tidemark/collector"
+	"tidemark/internal/state"
 	"tidemark/record"
 	"tidemark/spool"
 	"tidemark/uploader"
 )
 
 // Health says in one word whether what should be captured is.
-type Health string
+type Health = state.Severity
 
 // The healths, best first. "tidemark status" ends with 0, 1 and 2 for them.
 const (
-	Healthy  Health = "healthy"  // all in scope is captured and delivered
-	Degraded Health = "degraded" // captured, but late or not all
-	Blind    Health = "blind"    // an account, or everything, is not captured
+	Healthy  = state.Healthy
+	Degraded = state.Degraded
+	Blind    = state.Blind
 )
 
-func (h Health) rank() int { return slices.Index([]Health{Healthy, Degraded, Blind}, h) }
-
-// Reason is one cause of a health that is not Healthy.
+// Reason is one cause of a health that is not Healthy: a named state of docs/states.md.
 type Reason struct {
-	Health Health    `json:"health"`
-	What   string    `json:"what"`
-	Since  time.Time `json:"since,omitzero"`
-	Do     string    `json:"do,omitempty"` // what a person can do about it
+	ID      state.ID  `json:"id"`
+	Health  Health    `json:"health"` // the state's severity, unless it is worse here
+	Account string    `json:"account,omitempty"`
+	What    string    `json:"what"` // with what is particular to this device
+	Since   time.Time `json:"since,omitzero"`
+	Do      string    `json:"do,omitempty"` // what a person can do about it
+
+	path string // that the remedy speaks of
+	url  string
 }
 
 // ArchiveStatus is the archive this device delivers to.
@@ -62,6 +66,7 @@ type Status struct {
 	Capture  *collector.Status `json:"capture,omitempty"`
 	Delivery *uploader.Status  `json:"delivery,omitempty"`
 	Spool    *spool.Stats      `json:"spool,omitempty"`
+	Reports  *ReportStatus     `json:"reports,omitempty"` // of this health to the archive
 }
 
 // Status says how the agent is as of now.
@@ -75,6 +80,9 @@ func (a *Agent) Status() *Status {
 	}
 	s.judgeSettings(a.config())
 	s.judgeUnread(a)
+	if a.noEndpoint != nil {
+		s.reason(Reason{ID: state.NoEndpoint, What: "the agent cannot be asked for its status on this device: " + a.noEndpoint.Error()})
+	}
 	if p == nil {
 		s.reason(notOpen(wait, s.Started))
 		s.Enrolled = wait != nil && !errors.Is(wait, ErrNotEnrolled)
@@ -95,9 +103,10 @@ func (a *Agent) Status() *Status {
 	s.judgeSpool()
 	s.judgeArchive(p)
 	s.judgeOrphans(p)
+	s.judgeVitals(a.vitals)
 	s.judgeQuarantine(a.config())
 	for _, err := range p.ring.Problems() {
-		s.reason(Reason{Health: Degraded, What: "a key source has a problem: " + err.Error(), Do: "put the key source right; tidemark keys check shows what opens"})
+		s.reason(Reason{ID: state.KeySource, What: "a key source has a problem: " + err.Error()})
 	}
 	return s.settle()
 }
@@ -107,9 +116,9 @@ func (a *Agent) Status() *Status {
 func NotRunning(c *config.Config, version string, cause error) *Status {
 	s := &Status{Version: version, At: time.Now().UTC(), StateDir: c.StateDir}
 	s.judgeSettings(c)
-	r := Reason{Health: Blind, What: "the agent is not running, nothing is captured", Do: "start it: tidemark service start (or tidemark run)"}
+	r := Reason{ID: state.NotRunning, What: "the agent is not running, nothing is captured"}
 	if !errors.Is(cause, ErrNotRunning) {
-		r.What, r.Do = "it cannot be told whether the agent is running: "+cause.Error(), "ask as the user whom the service runs as (administrator, root)"
+		r = Reason{ID: state.NotAnswering, What: "it cannot be told whether the agent is running: " + cause.Error()}
 	}
 	if info, err := os.Stat(filepath.Join(c.StateDir, heartbeatFile)); err == nil {
 		r.Since = info.ModTime().UTC()
@@ -124,27 +133,50 @@ func NotRunning(c *config.Config, version string, cause error) *Status {
 	return s.settle()
 }
 
+// Unreadable is the status when the settings can't be read: nothing is known, which is
+// no health.
+func Unreadable(version string, cause error) *Status {
+	s := &Status{Version: version, At: time.Now().UTC()}
+	s.reason(Reason{ID: state.SettingsBad, What: cause.Error()})
+	return s.settle()
+}
+
 // notOpen is why an agent that runs has no pipeline.
 func notOpen(err error, since time.Time) Reason {
-	if err == nil || errors.Is(err, ErrNotEnrolled) {
+	if err == nil {
+		return Reason{ID: state.Starting, What: "the agent is starting", Since: since}
+	}
+	if errors.Is(err, ErrNotEnrolled) {
 		return notEnrolled(err, since)
 	}
-	return Reason{Health: Blind, What: err.Error() + ", nothing is captured", Since: since, Do: diskRemedy}
+	return Reason{ID: state.CannotOpen, What: err.Error() + ", nothing is captured", Since: since}
 }
 
 func notEnrolled(err error, since time.Time) Reason {
-	what := ErrNotEnrolled.Error()
+	id, what := state.NotEnrolled, ErrNotEnrolled.Error()
+	switch {
+	case errors.Is(err, ErrIdentityLost):
+		id = state.IdentityLost
+	case errors.Is(err, errOtherArchive):
+		id = state.OtherArchive
+	}
 	if err != nil {
 		what = err.Error()
 	}
-	return Reason{Health: Blind, What: what + ", nothing is captured", Since: since, Do: "enrol it: tidemark enroll --url URL --key ARCHIVEKEY --token-file FILE"}
+	return Reason{ID: id, What: what + ", nothing is captured", Since: since}
 }
 
-func (s *Status) reason(r Reason) { s.Reasons = append(s.Reasons, r) }
+// reason adds a state, with the list's severity and remedy.
+func (s *Status) reason(r Reason) {
+	e, _ := state.Get(r.ID)
+	r.Health = cmp.Or(r.Health, e.Severity)
+	r.Do = cmp.Or(r.Do, state.Fill(e.Remedy.EN, "account", r.Account, "path", r.path, "url", r.url, "state_dir", s.StateDir))
+	s.Reasons = append(s.Reasons, r)
+}
 
 // settle sorts the reasons and draws the sum.
 func (s *Status) settle() *Status {
-	slices.SortStableFunc(s.Reasons, func(a, b Reason) int { return cmp.Compare(b.Health.rank(), a.Health.rank()) })
+	slices.SortStableFunc(s.Reasons, func(a, b Reason) int { return cmp.Compare(b.Health.Rank(), a.Health.Rank()) })
 	s.Overall = Healthy
 	if len(s.Reasons) > 0 {
 		s.Overall = s.Reasons[0].Health
@@ -158,20 +190,25 @@ func (s *Status) settle() *Status {
 // large history takes minutes and shows in the accounts' states.
 const staleAfter = 10 * time.Minute
 
+// readWithin is how old a look at an account may be while capture goes well.
+func readWithin(c *config.Config) time.Duration { return max(staleAfter, 10*c.Poll) }
+
 func (s *Status) judgeCapture(c *config.Config) {
 	look := s.Capture
 	if look.Passes == 0 {
-		s.reason(Reason{Health: Degraded, What: "the first look at the accounts has not finished", Since: s.Started})
+		s.reason(Reason{ID: state.FirstPass, What: "the first look at the accounts has not finished", Since: s.Started})
 		return
 	}
-	if age := s.At.Sub(look.LastPass); age > max(staleAfter, 10*c.Poll) {
-		s.reason(Reason{Health: Degraded, What: "no look at the accounts has finished lately", Since: look.LastPass, Do: "look at the agent's log; restart it: tidemark service stop, tidemark service start"})
+	within := readWithin(c)
+	stalled := s.At.Sub(look.LastPass) > within
+	if stalled {
+		s.reason(Reason{ID: state.Stalled, What: "no look at the accounts has finished lately", Since: look.LastPass})
 	}
 	for _, p := range look.Problems {
-		s.reason(Reason{Health: Degraded, What: fmt.Sprintf("a folder could not be searched for accounts: %s: %s", p.Path, p.Cause), Do: "give the agent permission to read it, or take it out of sources"})
+		s.reason(Reason{ID: state.NotSearchable, What: fmt.Sprintf("a folder could not be searched for accounts: %s: %s", p.Path, p.Cause)})
 	}
 	if len(look.Accounts) == 0 {
-		s.reason(Reason{Health: Blind, What: "no WeChat account is found on this device", Since: s.Started, Do: "if WeChat keeps its files elsewhere, name the folder in sources; tidemark accounts shows what is found"})
+		s.reason(Reason{ID: state.NoAccount, What: "no WeChat account is found on this device", Since: s.Started})
 	}
 	inScope := 0
 	for i := range look.Accounts {
@@ -180,17 +217,24 @@ func (s *Status) judgeCapture(c *config.Config) {
 			continue
 		}
 		inScope++
-		health := Degraded
+		r := Reason{ID: state.Account(string(account.State)), Health: Degraded, Account: account.Account, What: describe(account), Since: account.Since, path: account.Path}
 		switch account.Severity {
-		case record.SeverityInfo:
-			continue
 		case record.SeverityBlind:
-			health = Blind
+			r.Health = Blind
+		case record.SeverityInfo: // read as a whole at least this often, unless a long history is being read
+			last := account.LastRead
+			if last.IsZero() {
+				last = account.Since
+			}
+			if stalled || account.State == collector.StateCatchingUp || s.At.Sub(last) <= within {
+				continue
+			}
+			r = Reason{ID: state.NotReadLately, Account: account.Account, What: fmt.Sprintf("account %s: not read as a whole lately", account.Account), Since: last}
 		}
-		s.reason(Reason{Health: health, What: describe(account), Since: account.Since, Do: remedy(account)})
+		s.reason(r)
 	}
 	if inScope == 0 && len(look.Accounts) > 0 {
-		s.reason(Reason{Health: Degraded, What: "every account found is out of scope by configuration", Since: s.Started, Do: "look at capture.accounts: tidemark config"})
+		s.reason(Reason{ID: state.AllExcluded, What: "every account found is out of scope by configuration", Since: s.Started})
 	}
 }
 
@@ -217,32 +261,6 @@ func describe(a *collector.AccountStatus) string {
 	return what
 }
 
-func remedy(a *collector.AccountStatus) string {
-	switch a.State {
-	case collector.StateKeyMissing:
-		return "give its key: tidemark keys add --account " + a.Account
-	case collector.StateKeyRejected:
-		return "the key given is not this database's; give the right one: tidemark keys add --account " + a.Account
-	case collector.StateNoSource:
-		return "look at the key sources: tidemark keys check"
-	case collector.StateNotReadable:
-		return "give the agent permission to read " + a.Path
-	case collector.StateSpoolFull:
-		return "make the archive reachable; reading goes on by itself when it has taken what waits"
-	case collector.StateCorrupt:
-		return "nothing is lost that can be read; keep the file for examination and let WeChat repair or replace it"
-	case collector.StateNotice:
-		return "its user reads and acknowledges the notice: tidemark notice --acknowledge"
-	case collector.StateNoMessages:
-		return "log in to WeChat on this device; if that is done, this client keeps its messages in a way this version does not know: update Tidemark"
-	case collector.StateFailed:
-		return "look at the agent's log; most often the disk is full"
-	case collector.StateUnfamiliar:
-		return "update Tidemark; what it does not know is kept as it is"
-	}
-	return ""
-}
-
 func (s *Status) judgeDelivery() {
 	d := s.Delivery
 	if !d.State.OK() {
@@ -250,7 +268,7 @@ func (s *Status) judgeDelivery() {
 		if oldest := s.oldest(); !oldest.IsZero() {
 			what += fmt.Sprintf("; the oldest record waits for %s", age(s.At.Sub(oldest)))
 		}
-		s.reason(Reason{Health: Degraded, What: what, Since: d.Since, Do: deliveryRemedy(d.State)})
+		s.reason(Reason{ID: state.Delivery(string(d.State)), What: what, Since: d.Since})
 	}
 }
 
@@ -266,22 +284,4 @@ func (s *Status) oldest() time.Time {
 		}
 	}
 	return oldest
-}
-
-func deliveryRemedy(state uploader.State) string {
-	switch state {
-	case uploader.StateUnreachable:
-		return "check the network and archive.url; everything is kept and delivered later"
-	case uploader.StateBusy:
-		return "nothing here; the archive asked for patience"
-	case uploader.StateNotArchive:
-		return "sign in to the network if it asks for that, then check archive.url and any proxy"
-	case uploader.StateNotEnrolled:
-		return "enrol this device again: tidemark enroll"
-	case uploader.StateRefused:
-		return "tell the archive's administrator; everything is kept"
-	case uploader.StateFork:
-		return "tell the archive's administrator: this device or the archive was restored or copied, and the archive does not take what follows; everything is kept"
-	}
-	return ""
 }

@@ -9,6 +9,7 @@ import (
 
 	"tidemark/agent/config"
 	"tidemark/collector"
+	"tidemark/internal/state"
 	"tidemark/record"
 	"tidemark/spool"
 	"tidemark/uploader"
@@ -19,7 +20,7 @@ import (
 func TestHealth(t *testing.T) {
 	now := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 	account := func(state collector.State, severity string, files ...string) collector.AccountStatus {
-		a := collector.AccountStatus{Account: "wxid_a", State: state, Severity: severity, Since: now.Add(-time.Hour), Path: "/wechat/a"}
+		a := collector.AccountStatus{Account: "wxid_a", State: state, Severity: severity, Since: now.Add(-time.Hour), Path: "/wechat/a", LastRead: now.Add(-time.Second)}
 		for _, f := range files {
 			a.Databases = append(a.Databases, collector.DatabaseStatus{File: f, State: state, Detail: "cause"})
 		}
@@ -33,6 +34,9 @@ func TestHealth(t *testing.T) {
 	}{
 		{"all is well", func(*Status) {}, Healthy, nil},
 		{"history is being read", func(s *Status) { s.Capture.Accounts[0] = account(collector.StateCatchingUp, record.SeverityInfo) }, Healthy, nil},
+		{"an account is not read any more", func(s *Status) { s.Capture.Accounts[0].LastRead = now.Add(-11 * time.Minute) }, Degraded,
+			[]string{"account wxid_a: not read as a whole lately", "look at the agent's log"}},
+		{"an account was never read", func(s *Status) { s.Capture.Accounts[0].LastRead = time.Time{} }, Degraded, []string{"not read as a whole"}},
 		{"one account of two is excluded", func(s *Status) {
 			s.Capture.Accounts = append(s.Capture.Accounts, account(collector.StateExcluded, record.SeverityInfo))
 		}, Healthy, nil},
@@ -91,6 +95,11 @@ func TestHealth(t *testing.T) {
 			s.settle()
 			if s.Overall != c.want || (len(s.Reasons) == 0) != (c.want == Healthy) {
 				t.Fatalf("%s because of %+v, want %s", s.Overall, s.Reasons, c.want)
+			}
+			for _, r := range s.Reasons {
+				if e, listed := state.Get(r.ID); !listed || r.Do == "" || strings.Contains(r.Do, "{") || r.Health.Rank() < Degraded.Rank() {
+					t.Errorf("%+v is not as the list of states has it (%+v)", r, e)
+				}
 			}
 			var text strings.Builder
 			if err := s.WriteText(&text); err != nil {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"tidemark/internal/state"
 	"tidemark/record"
 	"tidemark/spool"
 	"tidemark/uploader"
@@ -129,8 +130,7 @@ func (s *Status) judgeOrphans(p *pipeline) {
 	defer p.mu.Unlock()
 	if p.orphaned != nil {
 		s.reason(Reason{
-			Health: Degraded, What: "what this device sealed under an earlier identity is not delivered yet: " + p.orphaned.Error(),
-			Do: "make the archive reachable; if it refuses, tell its administrator: everything is kept in " + s.StateDir,
+			ID: state.Orphaned, What: "what this device sealed under an earlier identity is not delivered yet: " + p.orphaned.Error(),
 		})
 	}
 }

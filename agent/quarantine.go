@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"tidemark/agent/config"
+	"tidemark/internal/state"
 	"tidemark/record"
 	"tidemark/seal"
 	"tidemark/spool"
@@ -22,6 +23,7 @@ func (p *pipeline) quarantine(lane seal.Lane, seq uint64, reason string) error {
 	e.Detail = map[string]string{
 		"lane": q.Lane, "seq": strconv.FormatUint(q.Seq, 10), "records": strconv.Itoa(q.Records), "reason": q.Reason,
 	}
+	p.vitals.occurred(state.BatchSetAside, "lane", q.Lane, "seq", strconv.FormatUint(q.Seq, 10), "reason", q.Reason)
 	return p.append(context.Background(), []*record.Record{e}, spool.Cursor{Key: "agent/quarantined", Value: []byte(q.File)})
 }
 
@@ -36,7 +38,6 @@ func (s *Status) judgeQuarantine(c *config.Config) {
 		records += q.Records
 	}
 	s.reason(Reason{
-		Health: Degraded, What: fmt.Sprintf("the archive refuses %d batches with %d records for good, which are set aside", len(all), records), Since: all[0].At,
-		Do: "tidemark spool quarantine says why; when the archive takes them, stop the agent and run tidemark spool replay",
+		ID: state.Quarantined, What: fmt.Sprintf("the archive refuses %d batches with %d records for good, which are set aside", len(all), records), Since: all[0].At,
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"time"
 
+	"tidemark/internal/state"
 	"tidemark/record"
 	"tidemark/seal"
 	"tidemark/spool"
@@ -53,6 +54,8 @@ func (p *pipeline) begin(ctx context.Context, mode string) error {
 		over.Of, over.Since = gap.ID, gap.Since
 		over.Detail = map[string]string{"state": "service stopped"}
 		records = []*record.Record{gap, over, started}
+		p.vitals.gapped(now)
+		p.vitals.occurred(state.NotCleanly, "since", gap.Since.Format(time.RFC3339))
 		p.log.Warn("agent had not stopped in good order", "elapsed", now.Sub(gap.Since).Round(time.Second))
 	}
 	value, err := json.Marshal(session{Started: now.UTC()})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tidemark/agent/config"
+	"tidemark/internal/state"
 	"tidemark/record"
 	"tidemark/spool"
 )
@@ -248,9 +249,9 @@ func valueText(v any) string {
 // judgeSettings says what managed settings cannot be taken.
 func (s *Status) judgeSettings(c *config.Config) {
 	for _, p := range c.Problems {
-		r := Reason{Health: Degraded, What: "a managed setting cannot be taken: " + p.Error(), Do: "put it right in the policy; tidemark config shows what is in force"}
+		r := Reason{ID: state.SettingBad, What: "a managed setting cannot be taken: " + p.Error()}
 		if p.Holds {
-			r.Health, r.What = Blind, "capture is held, because a managed setting that decides what is captured cannot be taken: "+p.Error()
+			r = Reason{ID: state.Held, What: "capture is held, because a managed setting that decides what is captured cannot be taken: " + p.Error()}
 		}
 		s.reason(r)
 	}
@@ -262,7 +263,6 @@ func (s *Status) judgeUnread(a *Agent) {
 	err := a.unread
 	a.mu.Unlock()
 	if err != nil {
-		s.reason(Reason{Health: Degraded, What: "the settings have changed and cannot be taken, those from before are in force: " + err.Error(),
-			Do: "put them right before the next start, which would fail: tidemark config"})
+		s.reason(Reason{ID: state.SettingsUnread, What: "the settings have changed and cannot be taken, those from before are in force: " + err.Error()})
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"tidemark/agent/config"
 	"tidemark/collector"
+	"tidemark/internal/state"
 	"tidemark/record"
 	"tidemark/seal"
 	"tidemark/spool"
@@ -87,6 +88,7 @@ func (p *pipeline) tellSpool(ctx context.Context, standing *stopped) error {
 		over := p.event(record.EventRecovered, record.SeverityInfo, now)
 		over.Of, over.Since, over.Detail = e.ID, since, map[string]string{"state": reason}
 		records = append(records, e, over)
+		p.vitals.gapped(now)
 	}
 	old, err := p.spool.Cursor(stopCursor)
 	if err != nil {
@@ -179,24 +181,21 @@ func (p *pipeline) inScope() []string {
 // judgeSpool says how the spool is.
 func (s *Status) judgeSpool() {
 	if s.Spool == nil {
-		s.reason(Reason{Health: Degraded, What: "the spool's figures cannot be read"})
+		s.reason(Reason{ID: state.NoFigures, What: "the spool's figures cannot be read"})
 		return
 	}
 	c := s.Spool.Condition
-	r := Reason{Health: Degraded, Since: c.Since}
+	r := Reason{ID: state.Spool(string(c.State)), Since: c.Since}
 	waits := fmt.Sprintf("the spool holds %s of %s", size(s.Spool.Bytes), size(s.Spool.MaxBytes))
-	const reach = "make the archive reachable, or raise spool.max_bytes"
 	switch c.State {
 	case spool.StateFilling:
-		r.What, r.Do = waits+"; when it is full, reading stops", reach
+		r.What = waits + "; when it is full, reading stops"
 	case spool.StateFull:
-		r.Health, r.What, r.Do = Blind, waits+": it is full and reading has stopped until at most 70 % waits", reach
+		r.What = waits + ": it is full and reading has stopped until at most 70 % waits"
 	case spool.StateLowDisk:
-		r.Health = Blind
 		r.What = fmt.Sprintf("only %s of the disk are free, %s are to stay free: reading has stopped", size(s.Spool.FreeBytes), size(s.Spool.MinFree))
-		r.Do = "make room on the disk of " + s.StateDir + ", or lower spool.min_free"
 	case spool.StateDisk:
-		r.Health, r.What, r.Do = Blind, "the spool cannot be written, nothing is captured: "+c.Cause, diskRemedy
+		r.What = "the spool cannot be written, nothing is captured: " + c.Cause
 	case spool.StateDamaged:
 		r.What = "the spool was found damaged and is about to be healed: " + c.Cause
 	default:
@@ -204,8 +203,6 @@ func (s *Status) judgeSpool() {
 	}
 	s.reason(r)
 }
-
-const diskRemedy = "look at the disk and the permissions of the state folder; capture goes on by itself when it can be written"
 
 // SpoolAt is where the spool is, and what it takes to verify and salvage it, which is
 // nothing before this device is enrolled.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tidemark/internal/durable"
+	"tidemark/internal/state"
 	"tidemark/record"
 	"tidemark/seal"
 	"tidemark/spool"
@@ -256,6 +257,7 @@ func (p *pipeline) tellKeys(ctx context.Context) error {
 	if old != nil {
 		e.Detail["before"] = string(old)
 	}
+	p.vitals.occurred(state.ArchiveKeysMove, "key", key)
 	return p.append(ctx, []*record.Record{e}, cursor)
 }
 
@@ -265,8 +267,7 @@ func (s *Status) judgeArchive(p *pipeline) {
 	defer p.mu.Unlock()
 	if p.distrust != nil {
 		s.reason(Reason{
-			Health: Degraded, What: "the archive offers keys that do not lead on from those in use, which stay in use: " + p.distrust.Error(),
-			Do: "tell the archive's administrator: an older copy of the archive, or something else, answers at " + p.enrolment.url,
+			ID: state.KeysDistrusted, What: "the archive offers keys that do not lead on from those in use, which stay in use: " + p.distrust.Error(), url: p.enrolment.url,
 		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"tidemark/agent/config"
+	"tidemark/agent/events"
 	"tidemark/collector"
 	"tidemark/record"
 	"tidemark/seal"
@@ -94,6 +95,7 @@ func (w *world) agent() *Agent {
 		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	a.enrolPoll, a.openPoll, a.followAgain = time.Millisecond, time.Millisecond, time.Millisecond
+	a.openEvents = func() *events.Log { return nil }
 	a.newSource = func(o collector.Options) (source, error) {
 		w.source.options = o
 		return w.source, nil

@@ -83,6 +83,10 @@ type Options struct {
 
 	Scope   Scope
 	History History
+	// ScopeChanged is called, if set, when what is captured has been recorded to be
+	// configured anew.
+	ScopeChanged func()
+
 	Poll    time.Duration // reconciliation; 0 means 10 s
 	Workers int           // goroutines that read history; 0 means one more than there are cores
 	Logger  *slog.Logger  // nil discards

@@ -68,7 +68,13 @@ func (c *Collector) recordScope(ctx context.Context) error {
 		events = append(events, e)
 	}
 	b, _ := json.Marshal(now) // plain data, cannot fail
-	return c.emit(ctx, events, spool.Cursor{Key: key, Value: b})
+	if err := c.emit(ctx, events, spool.Cursor{Key: key, Value: b}); err != nil {
+		return err
+	}
+	if len(events) > 0 && known && c.opts.ScopeChanged != nil {
+		c.opts.ScopeChanged()
+	}
+	return nil
 }
 
 const (

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -87,6 +88,8 @@ keys:
   - {source: exec, command: ['`+abs("/usr/local/bin/key-helper")+`', --quiet]}
 spool: {max_bytes: 500MiB, min_free: 3GiB}
 secrets: system
+health: {interval: 90s}
+events: {level: warn}
 log: {level: debug, format: json}
 `, nil)
 	if err != nil {
@@ -97,6 +100,9 @@ log: {level: debug, format: json}
 		c.History.Since.Format(time.DateOnly) != "2026-01-01" || c.Poll != 500*time.Millisecond || len(c.Keys) != 2 || c.Keys[1].Command[1] != "--quiet" ||
 		c.Token != "tmt1secret" || c.TokenFile != abs("/run/token") || c.Proxy != "http://anna:secret@proxy:3128" || c.MaxRate != 250<<10 || c.SpoolMaxBytes != 500<<20 || c.SpoolMinFree != 3<<30 || c.LogLevel.String() != "DEBUG" || c.LogFormat != "json" || c.Secrets != "system" {
 		t.Errorf("%+v", c)
+	}
+	if h := c.Health; h.Interval != 90*time.Second || h.Events != slog.LevelWarn {
+		t.Errorf("%+v", h)
 	}
 	if m := c.Media; m.NoImages || !m.NoVoice || m.NoVideo || !m.NoFiles || m.MaxBytes != 100<<20 || m.GiveUp != 48*time.Hour {
 		t.Errorf("%+v", m)

@@ -33,6 +33,7 @@ type Config struct {
 	SpoolMaxBytes int64
 	SpoolMinFree  int64
 	Secrets       string // auto, file or system
+	Health        Health
 	LogLevel      slog.Level
 	LogFormat     string
 }
@@ -46,7 +47,7 @@ type KeySource struct {
 
 // Keys lists every setting, in the order of the manual.
 func Keys() []Key {
-	return slices.Concat(archiveKeys(), captureKeys(), mediaKeys(), noticeKeys(), machineKeys())
+	return slices.Concat(archiveKeys(), captureKeys(), mediaKeys(), noticeKeys(), machineKeys(), healthKeys())
 }
 
 func archiveKeys() []Key {

@@ -98,6 +98,11 @@ not running.`,
 			if err != nil {
 				// Settings that cannot be read are no health: 2 says that nothing is known.
 				fmt.Fprintf(cmd.ErrOrStderr(), "tidemark: error: %v\n", err)
+				if asJSON {
+					if err := writeJSON(cmd.OutOrStdout(), agent.Unreadable(buildVersion(), err)); err != nil {
+						return err
+					}
+				}
 				return exitCode(2)
 			}
 			s, err := agent.FetchStatus(cmd.Context(), c.StateDir)

@@ -97,6 +97,10 @@ type Archive struct {
 	Requests  int // for anything but the key document and a lane's head
 	Enrolling int // requests to enrol
 
+	Heartbeats []protocol.Heartbeat // in the order of arrival
+	// OnHeartbeat may answer a heartbeat in the archive's place; it says whether it did.
+	OnHeartbeat func(w http.ResponseWriter, r *http.Request) bool
+
 	// Intercept may answer a request in the archive's place; it says whether it did.
 	Intercept func(w http.ResponseWriter, r *http.Request, body []byte) bool
 	// After changes the receipts that the archive would have answered with.
@@ -131,6 +135,19 @@ func (a *Archive) WaitKept(ok func(kept []*seal.Batch) bool) {
 	}
 }
 
+// WaitHeartbeat waits until ok says that the heartbeats that came are enough.
+func (a *Archive) WaitHeartbeat(ok func([]protocol.Heartbeat) bool) {
+	for {
+		a.mu.Lock()
+		enough, changed := ok(a.Heartbeats), a.changed
+		a.mu.Unlock()
+		if enough {
+			return
+		}
+		<-changed
+	}
+}
+
 // ServeHTTP answers as docs/protocol.md says.
 func (a *Archive) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
@@ -139,6 +156,10 @@ func (a *Archive) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if r.URL.Path == protocol.PathHeartbeat && r.Method == http.MethodPost {
+		a.heartbeat(w, r, body)
+		return
+	}
 	if r.Method != http.MethodGet {
 		a.Requests++
 	}
@@ -242,6 +263,36 @@ func (a *Archive) append(w http.ResponseWriter, r *http.Request, lane seal.Lane,
 }
 
 // head answers where a lane's chain ends.
+// heartbeat keeps what a device says of its health, or answers as OnHeartbeat wants.
+func (a *Archive) heartbeat(w http.ResponseWriter, r *http.Request, body []byte) {
+	if a.OnHeartbeat != nil && a.OnHeartbeat(w, r) {
+		return
+	}
+	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	_, err := protocol.VerifyToken(token, a.Keys.Archive.Name(), r.Method, r.URL.Path, body, a.Clock(), func(d seal.DeviceID) ed25519.PublicKey { return a.Devices[d] })
+	switch {
+	case errors.Is(err, protocol.ErrClock):
+		w.Header().Set("Date", a.Clock().UTC().Format(http.TimeFormat))
+		WriteProblem(w, http.StatusUnauthorized, protocol.Problem{Type: protocol.ProblemClock})
+		return
+	case err != nil:
+		WriteProblem(w, http.StatusUnauthorized, protocol.Problem{Type: protocol.ProblemToken})
+		return
+	}
+	var h protocol.Heartbeat
+	if err := json.Unmarshal(body, &h); err != nil {
+		a.T.Errorf("heartbeat: %v", err)
+	}
+	if err := h.Check(); err != nil {
+		a.T.Errorf("heartbeat: %v", err)
+	}
+	a.Heartbeats = append(a.Heartbeats, h)
+	close(a.changed)
+	a.changed = make(chan struct{})
+	w.Header().Set("Content-Type", protocol.TypeJSON)
+	json.NewEncoder(w).Encode(protocol.HeartbeatAnswer{Received: a.Clock().UTC()})
+}
+
 func (a *Archive) head(w http.ResponseWriter, r *http.Request) {
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	device, err := protocol.VerifyToken(token, a.Keys.Archive.Name(), r.Method, r.URL.Path, nil, a.Clock(), func(d seal.DeviceID) ed25519.PublicKey { return a.Devices[d] })
