@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -192,30 +193,20 @@ func (a *Archive) commit(ctx context.Context, l *lane, batches []*seal.Batch, re
 	start := time.Now()
 	received := a.now().UTC().Truncate(time.Millisecond)
 
-	// Reading the content takes processor time, the steps take the disk's.
-	type read struct {
-		entries []index.Entry
-		err     error
-	}
-	reading := make(chan read, 1)
-	go func() {
-		entries, err := a.read(l.id, batches, restarts)
-		reading <- read{entries, err}
-	}()
-
+	// Reading the content takes processor time, the steps take the disk's; and while the
+	// index takes a batch, the next is read.
+	entries, done := a.reading(batches, restarts)
+	defer done()
 	notes, places, err := a.keep(ctx, l.id, batches, restarts, received)
-	content := <-reading // also after an error: it uses the index
-	if err = errors.Join(err, content.err); err != nil {
+	if err != nil {
+		return nil, err
+	}
+	if err := a.do(stepIndex, func() error { return a.addToIndex(entries, places, received) }); err != nil {
 		return nil, err
 	}
 	size := 0
-	for i := range content.entries {
-		content.entries[i].Log, content.entries[i].Received = places[i], received
-		size += len(batches[i].Raw)
-		a.logFaults(&content.entries[i])
-	}
-	if err := a.do(stepIndex, func() error { return a.addToIndex(content.entries) }); err != nil {
-		return nil, err
+	for _, b := range batches {
+		size += len(b.Raw)
 	}
 	last := batches[len(batches)-1]
 	l.seq, l.hash = last.Seq, last.Hash()
@@ -258,25 +249,60 @@ func (a *Archive) keep(ctx context.Context, id store.Lane, batches []*seal.Batch
 	return notes, places, err
 }
 
+// entryRead is a batch's entry, all but place and time, or why there is none.
+type entryRead struct {
+	index.Entry
+	err error
+}
+
+// reading reads the batches in their order, one ahead of whoever takes the entries. Done
+// ends it and waits for that: it uses the index.
+func (a *Archive) reading(batches []*seal.Batch, restarts []*seal.Restart) (entries <-chan entryRead, done func()) {
+	out, stop := make(chan entryRead, 1), make(chan struct{})
+	go func() {
+		defer close(out)
+		for e, err := range a.read(batches, restarts) {
+			select {
+			case out <- entryRead{e, err}:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return out, func() {
+		close(stop)
+		for range out {
+		}
+	}
+}
+
 // maxRows is how many records one transaction of the index takes, unless one batch
 // has more. Other lanes wait for it.
 const maxRows = 2048
 
 // addToIndex adds the entries in their order. A crash between two transactions
 // leaves the first of them, which recovery is used to.
-func (a *Archive) addToIndex(entries []index.Entry) error {
-	for len(entries) > 0 {
-		n, rows := 1, len(entries[0].Rows)
-		for n < len(entries) && rows+len(entries[n].Rows) <= maxRows {
-			rows += len(entries[n].Rows)
-			n++
+func (a *Archive) addToIndex(entries <-chan entryRead, places []uint64, received time.Time) error {
+	var group []index.Entry
+	rows, n := 0, 0
+	for e := range entries {
+		if e.err != nil {
+			return e.err
 		}
-		if err := a.index.Add(entries[:n]...); err != nil {
-			return err
+		if rows+len(e.Rows) > maxRows && len(group) > 0 {
+			if err := a.index.Add(group...); err != nil {
+				return err
+			}
+			group, rows = group[:0], 0
 		}
-		entries = entries[n:]
+		e.Log, e.Received = places[n], received
+		a.logFaults(&e.Entry)
+		group, rows, n = append(group, e.Entry), rows+len(e.Rows), n+1
 	}
-	return nil
+	if len(group) == 0 {
+		return nil
+	}
+	return a.index.Add(group...)
 }
 
 // restartOf finds the restart that introduces the batch, or nil.
@@ -289,34 +315,35 @@ func restartOf(restarts []*seal.Restart, b *seal.Batch) *seal.Restart {
 	return nil
 }
 
-// read opens the batches and makes their index entries, all but place and time.
-func (a *Archive) read(id store.Lane, batches []*seal.Batch, restarts []*seal.Restart) ([]index.Entry, error) {
-	carried := map[seal.KeyID][]byte{} // by the batches before, which are not indexed yet
-	entries := make([]index.Entry, len(batches))
-	for i, b := range batches {
-		entries[i] = NewEntry(b)
-		if r := restartOf(restarts, b); r != nil {
-			entries[i].Headers = r.KeyHeaders
-			for _, h := range r.KeyHeaders {
-				carried[seal.KeyIDOf(h)] = h
+// read opens the batches and yields their index entries, all but place and time. It
+// ends with the first error.
+func (a *Archive) read(batches []*seal.Batch, restarts []*seal.Restart) iter.Seq2[index.Entry, error] {
+	return func(yield func(index.Entry, error) bool) {
+		carried := map[seal.KeyID][]byte{} // by the batches before, which are not indexed yet
+		for _, b := range batches {
+			e := NewEntry(b)
+			if r := restartOf(restarts, b); r != nil {
+				e.Headers = r.KeyHeaders
+				for _, h := range r.KeyHeaders {
+					carried[seal.KeyIDOf(h)] = h
+				}
+				a.logger.Warn("a lane goes on behind a hole", "device", b.Device.String(), "lane", b.Lane.String(), "seq", b.Seq,
+					"reason", r.Reason.String(), "seen", r.Seen)
 			}
-			a.logger.Warn("a lane goes on behind a hole", "device", b.Device.String(), "lane", b.Lane.String(), "seq", b.Seq,
-				"reason", r.Reason.String(), "seen", r.Seen)
-		}
-		if len(b.KeyHeader) > 0 {
-			carried[b.Key] = b.KeyHeader
-		}
-		err := a.opener.Read(b, &entries[i], func(k seal.KeyID) ([]byte, error) {
-			if h := carried[k]; h != nil {
-				return h, nil
+			if len(b.KeyHeader) > 0 {
+				carried[b.Key] = b.KeyHeader
 			}
-			return a.index.KeyHeader(k)
-		})
-		if err != nil {
-			return nil, err
+			err := a.opener.Read(b, &e, func(k seal.KeyID) ([]byte, error) {
+				if h := carried[k]; h != nil {
+					return h, nil
+				}
+				return a.index.KeyHeader(k)
+			})
+			if !yield(e, err) || err != nil {
+				return
+			}
 		}
 	}
-	return entries, nil
 }
 
 // NewEntry makes a batch's index entry, without place, time and content.

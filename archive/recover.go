@@ -275,11 +275,11 @@ func (a *Archive) reread(f found) (index.Entry, error) {
 		if restart != nil {
 			restarts = append(restarts, restart)
 		}
-		entries, err := a.read(f.lane.id, []*seal.Batch{b}, restarts)
-		if err != nil {
-			return e, err
+		for e, err = range a.read([]*seal.Batch{b}, restarts) { // one
+			if err != nil {
+				return e, err
+			}
 		}
-		e = entries[0]
 	case err == nil || errors.Is(err, seal.ErrMalformed) || errors.Is(err, seal.ErrNewer) || errors.Is(err, seal.ErrForged):
 		e.Faults = []index.Fault{{Line: -1, What: "batch file is not what was receipted"}}
 	default: // the disk, not the file

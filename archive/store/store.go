@@ -65,21 +65,23 @@ func (s *Store) Path(l Lane, seq uint64) string {
 	return filepath.Join(s.laneDir(l), fmt.Sprintf("%020d%s", seq, batchSuffix))
 }
 
-// Put keeps batches of one lane. Each file is synced before it gets its name, and
-// the folder once, after the last: a crash before that keeps some of them.
+// Put keeps batches of one lane. The files are synced before they get their names, in
+// their order, and the folder once, after the last: a crash before that keeps the first
+// of them, or none.
 func (s *Store) Put(l Lane, batches ...*seal.Batch) error {
 	dir := s.laneDir(l)
 	if err := durable.MkdirAll(dir, 0o750); err != nil {
 		return fmt.Errorf("keep batch: %w", err)
 	}
-	for _, b := range batches {
-		name := s.Path(l, b.Seq)
-		if _, err := os.Lstat(name); err == nil {
+	files := make([]durable.File, len(batches))
+	for i, b := range batches {
+		files[i] = durable.File{Name: s.Path(l, b.Seq), Data: b.Raw}
+		if _, err := os.Lstat(files[i].Name); err == nil {
 			return fmt.Errorf("keep batch %s/%d: %w", l, b.Seq, ErrExists)
 		}
-		if err := durable.Place(name, b.Raw, batchMode); err != nil {
-			return fmt.Errorf("keep batch %s/%d: %w", l, b.Seq, err)
-		}
+	}
+	if err := durable.PlaceAll(files, batchMode); err != nil {
+		return fmt.Errorf("keep batches of %s: %w", l, err)
 	}
 	if err := durable.SyncDir(dir); err != nil {
 		return fmt.Errorf("keep batch: %w", err)

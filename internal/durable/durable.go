@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // ErrSync reports that the system could not say whether bytes reached the disk.
@@ -31,40 +33,80 @@ const tempSuffix = ".tmp"
 func WriteFile(name string, data []byte, perm os.FileMode) error {
 	dir, base := filepath.Dir(name), filepath.Base(name)
 	f, err := os.CreateTemp(dir, "."+base+".*"+tempSuffix) // made with 0600
-	if err == nil {
-		err = fill(f, name, data, perm)
+	if err != nil {
+		return named(name, err)
 	}
-	if err == nil {
-		err = SyncDir(dir)
+	if err = fill(f, data, perm); err == nil {
+		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", base, err)
+		os.Remove(f.Name())
+		return named(name, err)
 	}
-	return nil
+	return named(name, SyncDir(dir))
 }
 
 // Place is WriteFile without the folder's sync, for callers that place many files
 // and sync the folder once. Calls for one name must not overlap: the temporary
 // file has one name too, so that the next call removes what a crash has left.
 func Place(name string, data []byte, perm os.FileMode) error {
-	temp := name + tempSuffix
-	// A leftover may be read-only already, so it is removed and not truncated.
-	err := os.Remove(temp)
-	if err == nil || errors.Is(err, os.ErrNotExist) {
-		var f *os.File
-		if f, err = os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-			err = fill(f, name, data, perm)
+	return PlaceAll([]File{{name, data}}, perm)
+}
+
+// File is a name and what is to stand under it.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// atOnce is how many files are written and synced at once: file systems put the syncs
+// that wait into one commit of their journal.
+const atOnce = 16
+
+// PlaceAll is Place for several files. They get their names in the order given, when
+// all are synced, so that a crash or an error leaves the first of them, or none.
+func PlaceAll(files []File, perm os.FileMode) error {
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for _, f := range files {
+		g.Go(func() error { return named(f.Name, prepare(f, perm)) })
+	}
+	err := g.Wait()
+	for _, f := range files {
+		if err == nil {
+			err = named(f.Name, os.Rename(f.Name+tempSuffix, f.Name))
+		}
+		if err != nil {
+			os.Remove(f.Name + tempSuffix)
 		}
 	}
+	return err
+}
+
+// named says of an error which file it is about.
+func named(name string, err error) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(name), err)
 	}
 	return nil
 }
 
-// fill writes and syncs the temporary file, closes it, and gives it its name. When
-// anything fails, the temporary file is removed.
-func fill(f *os.File, name string, data []byte, perm os.FileMode) error {
+// prepare makes the temporary file of Place.
+func prepare(file File, perm os.FileMode) error {
+	temp := file.Name + tempSuffix
+	// A leftover may be read-only already, so it is removed and not truncated.
+	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	return fill(f, file.Data, perm)
+}
+
+// fill writes, syncs and closes the temporary file.
+func fill(f *os.File, data []byte, perm os.FileMode) error {
 	err := func() error {
 		if _, err := f.Write(data); err != nil {
 			return err
@@ -74,13 +116,7 @@ func fill(f *os.File, name string, data []byte, perm os.FileMode) error {
 		}
 		return Sync(f)
 	}()
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return errors.Join(err, f.Close())
 }
 
 // Sync is f.Sync with its error marked.

@@ -61,6 +61,33 @@ func TestWriteFailure(t *testing.T) {
 	}
 }
 
+// Promise: of several files the first get their names, in their order, and when one
+// cannot be written none does; no temporary file stays.
+func TestPlaceAll(t *testing.T) {
+	dir := t.TempDir()
+	var files []File
+	for i := range 3 * atOnce {
+		files = append(files, File{filepath.Join(dir, fmt.Sprintf("%03d", i)), fmt.Append(nil, "content ", i)})
+	}
+	if err := os.MkdirAll(filepath.Join(files[20].Name, "child"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := PlaceAll(files, 0o440); err == nil {
+		t.Fatal("replaced a folder")
+	}
+	wantEntries(t, dir, 21) // 20 files and the folder
+	for i, f := range files[:20] {
+		if got, err := os.ReadFile(f.Name); err != nil || string(got) != fmt.Sprint("content ", i) {
+			t.Fatalf("file %d: %q, %v", i, got, err)
+		}
+	}
+	files[5].Name = filepath.Join(dir, "none", "file")
+	if err := PlaceAll(files[5:20], 0o440); err == nil {
+		t.Fatal("wrote into a folder that is not there")
+	}
+	wantEntries(t, dir, 21)
+}
+
 // Promise: what a crash left half-written is in nobody's way, read-only or not, and
 // Place removes it.
 func TestPlaceOverLeftover(t *testing.T) {
