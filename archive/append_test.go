@@ -18,6 +18,7 @@ import (
 
 	"tidemark/archive"
 	"tidemark/archive/archivetest"
+	"tidemark/archive/fleet"
 	"tidemark/archive/index"
 	"tidemark/archive/registry"
 	"tidemark/archive/store"
@@ -494,13 +495,13 @@ func TestExport(t *testing.T) {
 // ended, and the worst one is the device's state. What happened once is no state.
 func TestDeviceStates(t *testing.T) {
 	w := newWorld(t)
-	d := w.device()
-	state := func(events ...[]byte) archive.DeviceStatus {
+	d, laptops := w.device(), fleet.Open(archive.Folder(w.dir))
+	state := func(events ...[]byte) fleet.Device {
 		t.Helper()
 		if len(events) > 0 {
 			w.append(d, d.Seal(seal.Messages, events...))
 		}
-		all, err := archive.Devices(t.Context(), archive.Folder(w.dir))
+		all, err := laptops.Devices(t.Context(), time.Now())
 		if err != nil || len(all) != 1 {
 			t.Fatal(all, err)
 		}
@@ -548,7 +549,7 @@ func TestDeviceStates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := archive.OpenState{ID: left.ID, Account: "wxid_me", Event: record.EventKeyRejected, Severity: record.SeverityBlind, Since: left.Since, File: "message/message_1.db"}
+			want := fleet.OpenState{ID: left.ID, Account: "wxid_me", Event: record.EventKeyRejected, Severity: record.SeverityBlind, Since: left.Since, File: "message/message_1.db"}
 			if got.Open[1] != want {
 				t.Errorf("open is %+v, want %+v", got.Open[1], want)
 			}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"math"
 	"slices"
 	"time"
 
@@ -110,7 +111,7 @@ func (c *Completeness) readCounts(ctx context.Context, r *index.Reader, account 
 		from = since.UTC().Format(time.DateOnly)
 	}
 	outside := map[dayKey]int64{}
-	err := r.Events(ctx, func(device string, line []byte) error {
+	err := r.Events(ctx, 0, math.MaxInt64, func(device string, line []byte) error {
 		var e struct {
 			Event        string            `json:"event"`
 			Detail       map[string]string `json:"detail"`

@@ -160,7 +160,7 @@ func (r *Reader) batchByNumber(n int64) (b Batch, err error) {
 	return b, err
 }
 
-// LaneSummary is what the index knows of one lane.
+// LaneSummary is what the index knows of batches of one lane.
 type LaneSummary struct {
 	Lane     store.Lane
 	Batches  int64
@@ -168,11 +168,22 @@ type LaneSummary struct {
 	Records  int64  // as the batches' headers count them
 	Bytes    int64
 	Received time.Time // of the last batch
-	Faults   int64
 }
 
-// Lanes summarises each lane.
-func (r *Reader) Lanes(ctx context.Context) ([]LaneSummary, error) {
+// LastBatch is the number of the batch that was indexed last, 0 when there is none.
+// Numbers go up, until an index is made anew.
+func (r *Reader) LastBatch(ctx context.Context) (n int64, err error) {
+	old := r.conn.SetInterrupt(ctx)
+	defer r.conn.SetInterrupt(old)
+	err = sqlite.Query(r.conn, func(s *sqlite3.Stmt) error { n = s.ColumnInt64(0); return nil }, `SELECT max(n) FROM batches`)
+	if err != nil {
+		return 0, fmt.Errorf("read index: %w", err)
+	}
+	return n, nil
+}
+
+// Lanes summarises, for each lane, the batches after that number and up to the other.
+func (r *Reader) Lanes(ctx context.Context, after, upTo int64) ([]LaneSummary, error) {
 	old := r.conn.SetInterrupt(ctx)
 	defer r.conn.SetInterrupt(old)
 	var out []LaneSummary
@@ -183,25 +194,38 @@ func (r *Reader) Lanes(ctx context.Context) ([]LaneSummary, error) {
 		}
 		out = append(out, LaneSummary{
 			Lane: l, Batches: s.ColumnInt64(2), Last: uint64(s.ColumnInt64(3)),
-			Records: s.ColumnInt64(4), Bytes: s.ColumnInt64(5), Received: time.UnixMilli(s.ColumnInt64(6)).UTC(), Faults: s.ColumnInt64(7),
+			Records: s.ColumnInt64(4), Bytes: s.ColumnInt64(5), Received: time.UnixMilli(s.ColumnInt64(6)).UTC(),
 		})
 		return nil
-	}, `SELECT device, lane, count(*), max(seq), sum(records), sum(bytes), max(received),
-		(SELECT count(*) FROM faults f WHERE f.device = batches.device AND f.lane = batches.lane) FROM batches GROUP BY device, lane`)
+	}, `SELECT device, lane, count(*), max(seq), sum(records), sum(bytes), max(received)
+		FROM batches WHERE n > ? AND n <= ? GROUP BY device, lane`, after, upTo)
 	if err != nil {
 		return nil, fmt.Errorf("read index: %w", err)
 	}
 	return out, nil
 }
 
-// Events calls f for each event record in the order of arrival, with the batch's
-// device. JSON is valid until f returns.
-func (r *Reader) Events(ctx context.Context, f func(device string, json []byte) error) error {
+// Faults counts, for each device, the batches and records that could not be read.
+func (r *Reader) Faults(ctx context.Context) (map[string]int64, error) {
+	old := r.conn.SetInterrupt(ctx)
+	defer r.conn.SetInterrupt(old)
+	out := map[string]int64{}
+	err := sqlite.Query(r.conn, func(s *sqlite3.Stmt) error { out[s.ColumnText(0)] = s.ColumnInt64(1); return nil },
+		`SELECT device, count(*) FROM faults GROUP BY device`)
+	if err != nil {
+		return nil, fmt.Errorf("read index: %w", err)
+	}
+	return out, nil
+}
+
+// Events calls f for each event record of the batches after that number and up to the
+// other, in the order of arrival, with the batch's device. JSON is valid until f returns.
+func (r *Reader) Events(ctx context.Context, after, upTo int64, f func(device string, json []byte) error) error {
 	old := r.conn.SetInterrupt(ctx)
 	defer r.conn.SetInterrupt(old)
 	err := sqlite.Query(r.conn, func(s *sqlite3.Stmt) error {
 		return f(s.ColumnText(0), s.ColumnRawText(1))
-	}, `SELECT b.device, r.json FROM records r JOIN batches b ON b.n = r.batch WHERE r.kind = 'event' ORDER BY r.n`)
+	}, `SELECT b.device, r.json FROM records r JOIN batches b ON b.n = r.batch WHERE r.kind = 'event' AND r.batch > ? AND r.batch <= ? ORDER BY r.n`, after, upTo)
 	if err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}

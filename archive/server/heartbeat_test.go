@@ -11,6 +11,7 @@ import (
 
 	"tidemark/archive"
 	"tidemark/archive/archivetest"
+	"tidemark/archive/fleet"
 	"tidemark/archive/heartbeats"
 	"tidemark/seal/protocol"
 )
@@ -71,7 +72,7 @@ func TestHeartbeat(t *testing.T) {
 	if health, _ := heartbeats.Judge(&last[0], s.a.Now().Add(time.Hour)); health != heartbeats.Silent {
 		t.Errorf("an hour later: %s", health)
 	}
-	devices, err := archive.Devices(t.Context(), archive.Folder(s.dir))
+	devices, err := fleet.Open(archive.Folder(s.dir)).Devices(t.Context(), s.a.Now())
 	if err != nil || len(devices) != 1 || devices[0].Hostname != "renamed" || devices[0].OS != "windows" {
 		t.Errorf("%+v, %v", devices, err)
 	}

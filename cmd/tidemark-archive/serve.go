@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tidemark/archive"
+	"tidemark/archive/console"
+	"tidemark/archive/fleet"
 	"tidemark/archive/registry"
 	"tidemark/archive/server"
 	"tidemark/seal"
@@ -54,12 +57,15 @@ func initCommand() *cobra.Command {
 }
 
 func serveCommand() *cobra.Command {
-	var listen, cert, key, addrFile, level string
+	var listen, cert, key, addrFile, level, consoleAt string
 	cmd := &cobra.Command{
 		Use:   "serve --dir DIR --listen ADDR",
 		Short: "Take batches from agents until SIGTERM or SIGINT",
 		Long: "Takes batches from agents. Plain HTTP is served on loopback addresses only, any other\n" +
-			"address needs --tls-cert and --tls-key.",
+			"address needs --tls-cert and --tls-key.\n\n" +
+			"--console serves the pages of the fleet (/fleet), the same as JSON (/fleet.json) and metrics\n" +
+			"(/metrics) at a second address, on loopback: who may see the names of laptops and users is for\n" +
+			"a proxy with a login, or an SSH tunnel, to decide.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := folder(cmd)
 			if err != nil {
@@ -81,9 +87,20 @@ func serveCommand() *cobra.Command {
 				return err
 			}
 			defer ln.Close()
+			var consoleOn net.Listener
+			if consoleAt != "" {
+				if consoleOn, err = listenOn(consoleAt, "", ""); err != nil {
+					return fmt.Errorf("--console: %w", err)
+				}
+				defer consoleOn.Close()
+			}
 			a, err := archive.Open(cmd.Context(), string(f), archive.Options{Logger: logger})
 			if err != nil {
 				return err
+			}
+			if consoleOn != nil {
+				logger.Info("console", "addr", consoleOn.Addr().String(), "path", console.PathFleet)
+				defer serveConsole(console.New(fleet.Open(f), a.Name(), time.Now, logger), consoleOn, logger)()
 			}
 			logger.Info("serving", "addr", ln.Addr().String(), "tls", cert != "", "archive", a.Name(), "key", a.Key().String())
 			if addrFile != "" {
@@ -109,9 +126,23 @@ func serveCommand() *cobra.Command {
 	fl.StringVar(&listen, "listen", "", "address and port; port 0 takes a free one")
 	fl.StringVar(&cert, "tls-cert", "", "certificate chain, PEM")
 	fl.StringVar(&key, "tls-key", "", "private key of the certificate, PEM")
+	fl.StringVar(&consoleAt, "console", "", "`ADDRESS` of the fleet's pages and metrics, on loopback")
 	fl.StringVar(&addrFile, "addr-file", "", "write the bound address to this file once requests are answered")
 	fl.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return withDir(cmd)
+}
+
+// serveConsole answers on the listener until the returned function is called. It goes on
+// while an archive that has stopped is opened again: that is when somebody looks.
+func serveConsole(c *console.Console, ln net.Listener, logger *slog.Logger) (stop func()) {
+	s := &http.Server{Handler: c, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug)}
+	go func() {
+		if err := s.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			logger.Error("the console has stopped", "err", err)
+		}
+	}()
+	return func() { s.Close() }
 }
 
 // again opens an archive that has stopped, as its disk failed, and listens again. It

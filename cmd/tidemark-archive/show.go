@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -13,9 +14,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidemark/archive"
+	"tidemark/archive/fleet"
 	"tidemark/archive/index"
 	"tidemark/record"
 	"tidemark/seal"
+	"tidemark/seal/protocol"
 )
 
 func recordsCommand() *cobra.Command {
@@ -87,41 +90,81 @@ func parseTime(flag, s string) (time.Time, error) {
 }
 
 func devicesCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, check, only bool
+	var view fleet.View
 	cmd := &cobra.Command{
 		Use:   "devices --dir DIR [--json]",
-		Short: "List devices, what they delivered and what state they are in",
-		Long: "Lists every enrolled device. The state is the worst that a device has reported and not\n" +
-			"yet recovered from: ok, degraded or blind.",
+		Short: "List devices: whether each is healthy and why not, what waits, what came",
+		Long: "Lists every enrolled device, the worst first. The health is healthy only if the device's last\n" +
+			"heartbeat is fresh, found nothing wrong, and every account in scope was read within its\n" +
+			"interval; else degraded, blind, silent (heartbeats have stopped to come), stopped, or unreported\n" +
+			"(none has ever come). Below the table stand the states that records of the device began and none\n" +
+			"has ended.\n\n" +
+			"Exit codes: 0, or with --check 1 when a device that is not revoked is not healthy.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := folder(cmd)
 			if err != nil {
 				return err
 			}
-			devices, err := archive.Devices(cmd.Context(), f)
+			if view.Health != "" && !slices.Contains(fleet.Healths, view.Health) {
+				return usage("--health %q: one of %s", view.Health, strings.Join(fleet.Healths, ", "))
+			}
+			if !slices.Contains(fleet.Columns, view.Sort) {
+				return usage("--sort %q: one of %s", view.Sort, strings.Join(fleet.Columns, ", "))
+			}
+			now := time.Now()
+			all, err := fleet.Open(f).Devices(cmd.Context(), now)
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), devices)
+			devices := view.Of(all)
+			if !only {
+				both := view
+				both.Revoked = true
+				devices = append(devices, both.Of(all)...)
 			}
-			return printDevices(cmd.OutOrStdout(), devices)
+			if asJSON {
+				err = printJSON(cmd.OutOrStdout(), append([]fleet.Device{}, devices...))
+			} else {
+				err = printDevices(cmd.OutOrStdout(), devices, now)
+			}
+			if err == nil && check && slices.ContainsFunc(devices, func(d fleet.Device) bool { return d.Revoked.IsZero() && d.Health != protocol.Healthy }) {
+				err = errUnhealthy
+			}
+			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	fl := cmd.Flags()
+	fl.BoolVar(&asJSON, "json", false, "print JSON")
+	fl.BoolVar(&check, "check", false, "end with 1 when a device that is not revoked is not healthy; for monitoring")
+	fl.StringVar(&view.Health, "health", "", "only devices of this `HEALTH`")
+	fl.StringVar(&view.Text, "match", "", "only devices with this `TEXT` in their names, users, accounts or reason")
+	fl.StringVar(&view.Sort, "sort", fleet.Columns[0], "order by this `COLUMN`: "+strings.Join(fleet.Columns, ", "))
+	fl.BoolVar(&view.Down, "reverse", false, "the other way around")
+	fl.BoolVar(&only, "in-force", false, "without devices that are revoked")
+	cmd.RegisterFlagCompletionFunc("health", cobra.FixedCompletions(fleet.Healths, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(fleet.Columns, cobra.ShellCompDirectiveNoFileComp))
 	return withDir(cmd)
 }
 
-func printDevices(w io.Writer, devices []archive.DeviceStatus) error {
+// errUnhealthy ends devices --check.
+var errUnhealthy = errors.New("not every device is healthy")
+
+func printDevices(w io.Writer, devices []fleet.Device, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "DEVICE\tHOST\tOS\tVERSION\tENROLLED\tLAST SEEN\tBATCHES\tRECORDS\tLAST\tSTATE")
-	for _, d := range devices {
-		state := d.State
-		if !d.Revoked.IsZero() {
-			state += ", revoked"
+	fmt.Fprintln(t, "DEVICE\tHOST\tUSERS\tOS\tVERSION\tLAST SEEN\tACCOUNTS\tRECORDS\tWAITING\tOLDEST\tSKEW\tGAPS\tHEALTH")
+	for i := range devices {
+		d := &devices[i]
+		accounts, waiting, oldest, skew, gaps := "-", "-", "-", "-", "-"
+		if r := d.Report; r != nil {
+			accounts, waiting, gaps = strconv.Itoa(d.Accounts()), strconv.FormatInt(r.Backlog.Records, 10), strconv.FormatInt(r.Gaps.Count, 10)
+			skew = d.Skew.Round(time.Second).String()
+			if wait := d.Waited(now); wait > 0 {
+				oldest = wait.Round(time.Second).String()
+			}
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", d.ID, printable(d.Hostname), printable(d.OS+"/"+d.Arch), printable(d.Version),
-			d.Enrolled.Format(time.DateTime), d.LastSeen.Format(time.DateTime), d.Batches, d.Records, lanesOf(d), state)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", d.ID, printable(d.Hostname), printable(strings.Join(d.Users(), ",")),
+			printable(d.OS+"/"+d.Arch), printable(d.Version), d.LastSeen.Format(time.DateTime), accounts, d.Records, waiting, oldest, skew, gaps, printable(d.String()))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -136,16 +179,6 @@ func printDevices(w io.Writer, devices []archive.DeviceStatus) error {
 		}
 	}
 	return nil
-}
-
-func lanesOf(d archive.DeviceStatus) string {
-	var out []string
-	for _, l := range []seal.Lane{seal.Messages, seal.Media} {
-		if seq, ok := d.Lanes[l.String()]; ok {
-			out = append(out, fmt.Sprintf("%s %d", l, seq))
-		}
-	}
-	return strings.Join(out, ", ")
 }
 
 func prefixed(prefix, s string) string {
