@@ -9,7 +9,7 @@ DIST    := VERSION="$(VERSION)" SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git 
 FUZZTIME ?= 10s
 export TIDEMARK_SIMULATOR := $(CURDIR)/bin/simulator
 
-.PHONY: help build simulator demo test check race cross dist fuzz crash faults bench clean
+.PHONY: help build simulator demo test check race cross dist policy fuzz crash faults bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ dist: bin/tools/nfpm ## what is published, into dist/: packages, archives, check
 	$(DIST) binaries
 	$(DIST) packages
 	$(DIST) sums
+
+policy: ## policy templates and the table of settings, anew from agent/config
+	go generate ./agent/config/template
 
 fuzz: ## every fuzzer for FUZZTIME (10s) each
 	@set -e; for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \

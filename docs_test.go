@@ -6,7 +6,16 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"tidemark/agent/config/template"
 )
+
+// Templates and reference page are what the table of settings says.
+func TestPolicyFilesAreFresh(t *testing.T) {
+	if stale, err := template.Stale(".", false); err != nil || len(stale) > 0 {
+		t.Errorf("%s: not what agent/config says (%v); run make policy", strings.Join(stale, ", "), err)
+	}
+}
 
 // Every test that the documentation names exists.
 func TestDocumentedTestsExist(t *testing.T) {

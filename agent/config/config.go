@@ -139,3 +139,22 @@ func (c *Config) Held() []*Error {
 func Changed(a, b *Config) []Key {
 	return slices.DeleteFunc(Keys(), func(k Key) bool { return reflect.DeepEqual(k.get(a), k.get(b)) })
 }
+
+// Check says whether a setting of that name takes the value, written as in the
+// environment or a policy. The error is an *Error.
+func Check(name, value string) error {
+	i := slices.IndexFunc(Keys(), func(k Key) bool { return k.Name == name })
+	l := newLoader()
+	if i < 0 {
+		return &Error{Where: "check", Key: name, Rule: "no such setting"}
+	}
+	k := l.keys[i]
+	n, err := valueNode(k, value)
+	if err == nil {
+		err = k.set(l.config, n)
+	}
+	if err != nil {
+		return &Error{Where: "check", Key: name, Value: k.quote(value), Rule: err.Error()}
+	}
+	return nil
+}

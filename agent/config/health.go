@@ -19,7 +19,7 @@ type Health struct {
 func healthKeys() []Key {
 	levels, names := []slog.Level{events.Off, slog.LevelError, slog.LevelWarn, slog.LevelInfo}, []string{"off", "error", "warn", "info"}
 	return []Key{
-		{Name: "health.interval", Type: Duration, Rule: "1m to 24h", Default: "5m", Since: "0.1", Effect: Capture,
+		{Name: "health.interval", Type: Duration, Rule: "1m to 24h", RuleZH: "1m 至 24h", Default: "5m", Since: "0.1", Effect: Capture,
 			Doc:   "how often the archive is told how this device is, at least; a device that is silent for two intervals counts as such",
 			DocZH: "至少多久向归档服务器报告一次本设备的健康状况；超过两个间隔没有报告即视为失联",
 			codec: duration(parseBeat, func(c *Config) *time.Duration { return &c.Health.Interval })},

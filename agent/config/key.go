@@ -13,7 +13,8 @@ type Type string
 // The types. Where a system's policy has no such type, the value is written as text, in
 // the form that the file has.
 const (
-	Text       Type = "text"
+	Text       Type = "text" // one line
+	Prose      Type = "text of several lines"
 	Bool       Type = "true or false" // also a number 0 or 1 in the registry
 	Choice     Type = "choice"        // one of Key.Choices
 	Size       Type = "size"          // bytes, as 500MiB or 2GiB
@@ -41,6 +42,7 @@ type Key struct {
 	Name    string // in the file, groups separated by dots
 	Type    Type
 	Rule    string // what a value must be, where Type does not say it all; "" is no more than Type
+	RuleZH  string // the same in Chinese
 	Default string // as one would write it in the file
 	Doc     string // purpose, in English, one sentence without a full stop
 	DocZH   string // the same in Chinese
@@ -82,6 +84,25 @@ func (k Key) Form() string {
 		return string(k.Type)
 	}
 	return string(k.Type) + ", " + k.Rule
+}
+
+// formsZH are the types in Chinese.
+var formsZH = map[Type]string{
+	Text: "文本", Prose: "多行文本", Bool: "true 或 false", Size: "大小", Duration: "时长", List: "列表", KeySources: "密钥来源列表",
+}
+
+// FormZH is Form in Chinese.
+func (k Key) FormZH() string {
+	switch {
+	case k.Type == Choice:
+		last := len(k.choices) - 1
+		return strings.Join(k.choices[:last], "、") + " 或 " + k.choices[last]
+	case k.Type == Days:
+		return k.RuleZH
+	case k.RuleZH == "":
+		return formsZH[k.Type]
+	}
+	return formsZH[k.Type] + "，" + k.RuleZH
 }
 
 // Env is the environment variable that sets the key: TIDEMARK_STATE_DIR for

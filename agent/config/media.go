@@ -14,10 +14,10 @@ func mediaKeys() []Key {
 		mediaKey("voice", "voice messages", "语音消息", func(c *Config) *bool { return &c.Media.NoVoice }),
 		mediaKey("video", "videos and their covers", "视频及其封面", func(c *Config) *bool { return &c.Media.NoVideo }),
 		mediaKey("files", "files that were sent", "发送的文件", func(c *Config) *bool { return &c.Media.NoFiles }),
-		{Name: "capture.media.max_bytes", Type: Size, Rule: "0 for no limit", Default: "2GiB", Since: "0.1", Effect: Capture,
+		{Name: "capture.media.max_bytes", Type: Size, Rule: "0 for no limit", RuleZH: "0 表示不限制", Default: "2GiB", Since: "0.1", Effect: Capture,
 			Doc: "a larger file is left out, with a record that says so", DocZH: "超过此大小的文件不采集，并留下说明记录；0 表示不限制",
 			codec: size(parseMaxBytes, func(c *Config) *int64 { return &c.Media.MaxBytes })},
-		{Name: "capture.media.give_up", Type: Duration, Rule: "1m to 720h", Default: "168h", Since: "0.1", Effect: Capture,
+		{Name: "capture.media.give_up", Type: Duration, Rule: "1m to 720h", RuleZH: "1m 至 720h", Default: "168h", Since: "0.1", Effect: Capture,
 			Doc: "how long after its message a file that is not on this device counts as never downloaded", DocZH: "消息发出多久之后，本设备上仍没有的文件视为从未下载",
 			codec: duration(parseGiveUp, func(c *Config) *time.Duration { return &c.Media.GiveUp })},
 	}

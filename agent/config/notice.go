@@ -24,7 +24,11 @@ func noticeKeys() []Key {
 
 func noticeKey(name string, most int, doc, docZH string, field func(*Config) *string) Key {
 	rule := fmt.Sprintf("at most %d bytes", most)
-	return Key{Name: name, Type: Text, Rule: rule, Since: "0.1", Effect: Capture, Doc: doc, DocZH: docZH,
+	kind := Text
+	if most > 1000 {
+		kind = Prose
+	}
+	return Key{Name: name, Type: kind, Rule: rule, RuleZH: fmt.Sprintf("最多 %d 字节", most), Since: "0.1", Effect: Capture, Doc: doc, DocZH: docZH,
 		codec: text(func(s string) error {
 			if len(s) > most {
 				return fmt.Errorf("is too long: %s", rule)

@@ -78,6 +78,8 @@ func (v registryValue) node(k Key) *yaml.Node {
 	switch {
 	case v.stray:
 		return nullNode()
+	case v.lines != nil && k.Type == Prose:
+		return textNode(strings.Join(v.lines, "\n"))
 	case v.lines != nil:
 		items := make([]registryValue, 0, len(v.lines))
 		for _, line := range v.lines {

@@ -56,6 +56,11 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("THIRD", third)
+			policy, err := filepath.Abs("../../installer/policy")
+			if err != nil {
+				return err
+			}
+			env.Setenv("POLICY", policy)
 			env.Setenv("STATE", filepath.Join(state, "state"))
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home")) // no WeChat there
 			env.Setenv("TIDEMARK_STATE_DIR", filepath.Join(state, "state"))
