@@ -9,10 +9,10 @@ DIST    := VERSION="$(VERSION)" SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git 
 FUZZTIME ?= 10s
 export TIDEMARK_SIMULATOR := $(CURDIR)/bin/simulator
 
-.PHONY: help build simulator demo test check race cross dist policy fuzz crash faults bench clean
+.PHONY: help build simulator demo test check race cross dist test-systemd policy fuzz crash faults bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## both programs into bin/
 	$(GOBUILD) -o bin/ ./cmd/tidemark ./cmd/tidemark-archive
@@ -50,6 +50,9 @@ dist: bin/tools/nfpm ## what is published, into dist/: packages, archives, check
 
 policy: ## policy templates and the table of settings, anew from agent/config
 	go generate ./agent/config/template
+
+test-systemd: simulator ## the Linux packages under a real systemd, in a container; needs root, 3 minutes the first time
+	installer/packaging/test-systemd.sh
 
 fuzz: ## every fuzzer for FUZZTIME (10s) each
 	@set -e; for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \

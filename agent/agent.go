@@ -53,6 +53,9 @@ type Options struct {
 	Grace   time.Duration    // for the last delivery when stopping; 0 means 5 s
 	Now     func() time.Time // nil means time.Now
 	Ready   func() error     // called once Run has begun its work, enrolled or not; nil does nothing
+	// Supervised says that a service manager starts the agent again when it crashes, so
+	// that several crashes in a row need a pause.
+	Supervised bool
 
 	// Reload reads the settings again; nil means that they never change. Changed, if not
 	// nil, is called with settings that are in force from then on, by a goroutine of the
@@ -222,6 +225,19 @@ func (a *Agent) run(ctx context.Context) (err error) {
 	}
 	stop := a.vitals.start()
 	defer func() { stop(err == nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrRestart)) }()
+	if err := a.awaitStateDir(ctx); err != nil {
+		return ignoreCanceled(ctx, err)
+	}
+	if a.opts.Supervised {
+		defer func() {
+			if err == nil {
+				a.endedOrderly()
+			}
+		}()
+		if err := a.pauseAfterCrashes(ctx); err != nil {
+			return ignoreCanceled(ctx, err)
+		}
+	}
 	e, err := a.awaitEnrolment(ctx)
 	if err != nil {
 		return ignoreCanceled(ctx, err)

@@ -149,7 +149,14 @@ func notOpen(err error, since time.Time) Reason {
 	if errors.Is(err, ErrNotEnrolled) {
 		return notEnrolled(err, since)
 	}
-	return Reason{ID: state.CannotOpen, What: err.Error() + ", nothing is captured", Since: since}
+	id := state.CannotOpen
+	switch {
+	case errors.Is(err, errPausing):
+		id = state.Pausing
+	case errors.Is(err, ErrOthersFolder):
+		id = state.OthersFolder
+	}
+	return Reason{ID: id, What: err.Error() + ", nothing is captured", Since: since}
 }
 
 func notEnrolled(err error, since time.Time) Reason {

@@ -8,7 +8,8 @@ import (
 
 // The identities of the macOS package and where it puts the program; profiles name them.
 const (
-	MacPackage = "tidemark.agent"                 // of the package's receipt
+	MacPackage = "com.tidemark.agent"             // of the package's receipt
+	MacLabel   = "com.tidemark.agent"             // of the service
 	MacProgram = "/Library/Tidemark/bin/tidemark" // only root can write there, unlike /usr/local on many Macs
 )
 
@@ -31,7 +32,7 @@ func Unit(o Options) string {
 	}
 	writable := ""
 	if o.Writable != "" {
-		writable = "ReadWritePaths=" + systemdWord(o.Writable) + "\n"
+		writable = "ReadWritePaths=-" + systemdWord(o.Writable) + "\n" // it need not be there yet
 	}
 	return strings.NewReplacer(
 		"@DESCRIPTION@", description, "@EXECUTABLE@", systemdWord(o.Executable), "@COMMAND@", strings.Join(command, " "), "@WRITABLE@", writable,
@@ -44,7 +45,7 @@ func LaunchDaemon(o Options) string {
 	for _, word := range o.command() {
 		command.WriteString("\t\t<string>" + html.EscapeString(word) + "</string>\n")
 	}
-	return strings.NewReplacer("@NAME@", Name, "@COMMAND@", command.String()).Replace(plist)
+	return strings.NewReplacer("@LABEL@", MacLabel, "@COMMAND@", command.String()).Replace(plist)
 }
 
 // command is what the service runs.

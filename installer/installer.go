@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/kardianos/service"
 )
@@ -25,6 +26,7 @@ const Name = "tidemark"
 var (
 	ErrNoSystem     = errors.New("this system has no service manager that is supported")
 	ErrNotInstalled = errors.New("the service is not installed")
+	ErrPackaged     = errors.New("the service belongs to a package of this system")
 )
 
 // Options say what the service runs.
@@ -59,8 +61,12 @@ func New(o Options) (*Service, error) {
 
 // definition is what the system is told.
 func definition(o Options) *service.Config {
+	name := Name
+	if runtime.GOOS == "darwin" {
+		name = MacLabel
+	}
 	return &service.Config{
-		Name: Name, DisplayName: "Tidemark", Description: description, Executable: o.Executable, Arguments: o.arguments(),
+		Name: name, DisplayName: "Tidemark", Description: description, Executable: o.Executable, Arguments: o.arguments(),
 		Option: service.KeyValue{
 			"SystemdScript": Unit(o), "LaunchdConfig": LaunchDaemon(o),
 			"DelayedAutoStart": true, "OnFailure": "restart", "OnFailureDelayDuration": "5s", // Windows
@@ -69,17 +75,43 @@ func definition(o Options) *service.Config {
 }
 
 // Install adds the service and sets it to start with the system; it does not start
-// it.
-func (s *Service) Install() error { return s.do("install", s.s.Install) }
+// it. ErrPackaged says that a package has done so.
+func (s *Service) Install() error {
+	if s.Packaged() {
+		return ErrPackaged
+	}
+	return s.do("install", s.s.Install)
+}
 
 // Uninstall removes the service, stopping it first. State and configuration stay.
+// ErrPackaged says that this is the package's business.
 func (s *Service) Uninstall() error {
-	if status, err := s.s.Status(); err == nil && status == service.StatusRunning {
-		if err := s.do("stop", s.s.Stop); err != nil {
-			return err
-		}
+	if s.Packaged() {
+		return ErrPackaged
+	}
+	if err := s.StopRunning(); err != nil {
+		return err
 	}
 	return s.do("uninstall", s.s.Uninstall)
+}
+
+// StopRunning stops the service if there is one that runs.
+func (s *Service) StopRunning() error {
+	if running, err := s.Running(); err != nil || !running {
+		return nil // who cannot be asked cannot be stopped either; a lock on the state tells
+	}
+	return s.Stop()
+}
+
+// packagedUnits are where packages put the unit.
+var packagedUnits = []string{"/usr/lib/systemd/system/tidemark.service", "/lib/systemd/system/tidemark.service"}
+
+// Packaged says that a package has made the service.
+func (s *Service) Packaged() bool {
+	return slices.ContainsFunc(packagedUnits, func(path string) bool {
+		_, err := os.Stat(path)
+		return err == nil
+	})
 }
 
 // Start starts the service.

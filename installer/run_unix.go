@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 )
 
 // Run runs the agent as the service manager wants it. systemd and launchd want an
@@ -30,4 +31,16 @@ func Ready() error {
 		return fmt.Errorf("tell systemd: %w", err)
 	}
 	return nil
+}
+
+// Supervised says that systemd or launchd has started this program as a service and
+// starts it again when it ends.
+func Supervised() bool {
+	if os.Getppid() != 1 {
+		return false
+	}
+	if runtime.GOOS == "darwin" {
+		return os.Getenv("XPC_SERVICE_NAME") == MacLabel
+	}
+	return os.Getenv("INVOCATION_ID") != ""
 }

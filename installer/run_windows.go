@@ -39,3 +39,6 @@ func Run(ctx context.Context, run func(context.Context) error) error {
 
 // Ready does nothing: Run has told the service manager.
 func Ready() error { return nil }
+
+// Supervised is false: the service manager has growing pauses of its own.
+func Supervised() bool { return false }

@@ -36,6 +36,9 @@ type Config struct {
 	Health        Health
 	LogLevel      slog.Level
 	LogFormat     string
+
+	RemovalUndelivered string // deliver, keep or discard
+	RemovalWait        time.Duration
 }
 
 // KeySource is one place that database keys come from.
@@ -131,6 +134,13 @@ func machineKeys() []Key {
 			Doc:   "where the device's key is kept: wrapped by the system's place for secrets, if there is one, or in a file that only the agent's user reads",
 			DocZH: "设备密钥的存放方式：由系统的密钥存储保护（如可用），或存放在只有代理用户可读的文件中",
 			codec: choice(func(c *Config) *string { return &c.Secrets }, "auto", "file", "system")},
+		{Name: "removal.undelivered", Type: Choice, Default: "deliver", Since: "0.1", Effect: AtOnce,
+			Doc:   "what the removal of Tidemark does with records that the archive does not have yet: deliver them as long as removal.wait and keep the rest, keep all, or discard all",
+			DocZH: "卸载 Tidemark 时如何处理尚未上传的记录：deliver 在 removal.wait 时间内上传、其余保留，keep 全部保留，discard 全部删除",
+			codec: choice(func(c *Config) *string { return &c.RemovalUndelivered }, "deliver", "keep", "discard")},
+		{Name: "removal.wait", Type: Duration, Rule: "1s to 10m", Default: "30s", Since: "0.1", Effect: AtOnce,
+			Doc: "how long a removal tries to deliver what is undelivered", DocZH: "卸载时最多用多长时间上传尚未上传的记录",
+			codec: duration(parseRemovalWait, func(c *Config) *time.Duration { return &c.RemovalWait })},
 		{Name: "log.level", Type: Choice, Default: "info", Since: "0.1", Effect: AtOnce,
 			Doc: "the least that is logged", DocZH: "记录日志的最低级别",
 			codec: level()},

@@ -121,6 +121,15 @@ func parsePoll(n *yaml.Node, into *time.Duration) error {
 	return nil
 }
 
+func parseRemovalWait(n *yaml.Node, into *time.Duration) error {
+	d, err := time.ParseDuration(n.Value)
+	if err != nil || d < time.Second || d > 10*time.Minute {
+		return errors.New("must be a duration such as 30s or 2m, from 1s to 10m")
+	}
+	*into = d
+	return nil
+}
+
 func parseSources(n *yaml.Node, into *[]KeySource) error {
 	const rule = "must be a list of {source: file, path: /absolute/path}, {source: exec, command: [/program, argument]} and {source: archive}"
 	if n.Kind != yaml.SequenceNode {

@@ -117,6 +117,8 @@ func hintFor(err error) string {
 		return "tidemark config --help lists every setting"
 	case errors.Is(err, installer.ErrNoSystem):
 		return "run it in the foreground: tidemark run"
+	case errors.Is(err, installer.ErrPackaged):
+		return "leave it to the package manager: apt remove tidemark, rpm -e tidemark"
 	case errors.Is(err, installer.ErrNotInstalled):
 		return "install it: tidemark service install"
 	case errors.As(err, &refused) && refused.State == uploader.StateNotEnrolled:

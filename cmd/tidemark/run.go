@@ -43,7 +43,7 @@ func (a *app) runAgent(ctx context.Context, c *config.Config, stderr io.Writer) 
 				next, _, err := a.load()
 				return next, err
 			},
-			ReloadEvery: reloadEvery, Ready: installer.Ready,
+			ReloadEvery: reloadEvery, Ready: installer.Ready, Supervised: installer.Supervised(),
 			Changed: func(c *config.Config) { level.Set(c.LogLevel) },
 		})
 		if err := ag.Run(ctx); !errors.Is(err, agent.ErrRestart) {

@@ -23,7 +23,7 @@ type member struct {
 // archive packs one program for one target, a zip for Windows and a tar.gz elsewhere.
 func (r *release) archive(t target, program string) error {
 	name := fmt.Sprintf("%s_%s_%s_%s", program, r.version, t.os, t.arch)
-	file := t.file(program)
+	file := r.file(t, program)
 	members := []member{
 		{path.Join(name, filepath.Base(file)), file, 0o755},
 		{path.Join(name, "LICENSE"), "LICENSE", 0o644},
@@ -34,7 +34,7 @@ func (r *release) archive(t target, program string) error {
 	if t.os == "windows" {
 		pack, extension = zipped, ".zip"
 	}
-	f, err := os.Create(filepath.Join(outDir, name+extension))
+	f, err := os.Create(filepath.Join(r.out, name+extension))
 	if err != nil {
 		return err
 	}

@@ -13,22 +13,24 @@ var targets = []target{
 	{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}, {"windows", "amd64"}, {"windows", "arm64"},
 }
 
+func (t target) String() string { return t.os + "/" + t.arch }
+
 // dir is where the programs for the target are.
-func (t target) dir() string { return filepath.Join(binDir, t.os+"_"+t.arch) }
+func (r *release) dir(t target) string { return filepath.Join(r.bin, t.os+"_"+t.arch) }
 
 // file is a program's path for the target.
-func (t target) file(program string) string {
+func (r *release) file(t target, program string) string {
 	if t.os == "windows" {
 		program += ".exe"
 	}
-	return filepath.Join(t.dir(), program)
+	return filepath.Join(r.dir(t), program)
 }
 
 // binaries builds every program for every target.
 func (r *release) binaries() error {
 	flags := fmt.Sprintf("-s -w -buildid= -X main.version=%s", r.version)
-	for _, t := range targets {
-		dir := t.dir()
+	for _, t := range r.targets {
+		dir := r.dir(t)
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -43,7 +45,7 @@ func (r *release) binaries() error {
 			continue
 		}
 		for _, p := range programs {
-			if err := sign("SIGN_WINDOWS", t.file(p)); err != nil {
+			if err := sign("SIGN_WINDOWS", r.file(t, p)); err != nil {
 				return err
 			}
 		}

@@ -8,22 +8,19 @@
 // that everything is dated, so that the same source gives the same bytes. The
 // commands in SIGN_WINDOWS, SIGN_DEB, SIGN_RPM, SIGN_PKG and SIGN_SUMS, where set, are
 // run with a file's path as their last argument and sign it in place; docs/release.md
-// has examples.
+// has examples. -target limits a step to one target, -bin and -out name other folders.
 package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
-)
-
-const (
-	binDir = "bin/dist" // the programs, by target
-	outDir = "dist"     // what is published
 )
 
 // programs are what is built; the first is the agent.
@@ -33,6 +30,9 @@ var programs = []string{"tidemark", "tidemark-archive"}
 type release struct {
 	version string
 	date    time.Time
+	targets []target
+	bin     string // folder of the programs, by target
+	out     string // folder of what is published
 }
 
 func main() {
@@ -47,11 +47,24 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	flags := flag.NewFlagSet("dist", flag.ContinueOnError)
+	flags.StringVar(&r.bin, "bin", "bin/dist", "`folder` of the programs")
+	flags.StringVar(&r.out, "out", "dist", "`folder` of what is published")
+	flags.Func("target", "this one only, as linux/amd64", func(name string) error {
+		r.targets = slices.DeleteFunc(slices.Clone(targets), func(t target) bool { return t.String() != name })
+		if len(r.targets) == 0 {
+			return errors.New("no such target")
+		}
+		return nil
+	})
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
 	steps := map[string]func() error{"binaries": r.binaries, "packages": r.packages, "sums": r.sums}
-	if len(args) != 1 || steps[args[0]] == nil {
+	if flags.NArg() != 1 || steps[flags.Arg(0)] == nil {
 		return errors.New("one of binaries, packages, sums is needed")
 	}
-	return steps[args[0]]()
+	return steps[flags.Arg(0)]()
 }
 
 // Three numbers, because Windows Installer compares no more; what follows a plus says
@@ -66,7 +79,7 @@ func newRelease(version, epoch string) (*release, error) {
 	if err != nil || seconds <= 0 {
 		return nil, fmt.Errorf("SOURCE_DATE_EPOCH is %q and must be seconds since 1970", epoch)
 	}
-	return &release{version, time.Unix(seconds, 0).UTC()}, nil
+	return &release{version: version, date: time.Unix(seconds, 0).UTC(), targets: targets}, nil
 }
 
 // sign runs the command in the environment variable, if there is one.

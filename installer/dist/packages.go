@@ -12,10 +12,10 @@ import (
 
 // packages makes everything from the programs that needs no other tool than nfpm.
 func (r *release) packages() error {
-	if err := os.MkdirAll(outDir, 0o755); err != nil {
+	if err := os.MkdirAll(r.out, 0o755); err != nil {
 		return err
 	}
-	for _, t := range targets {
+	for _, t := range r.targets {
 		for _, p := range programs {
 			if err := r.archive(t, p); err != nil {
 				return err
@@ -27,24 +27,27 @@ func (r *release) packages() error {
 			}
 		}
 	}
+	if len(r.targets) < len(targets) {
+		return nil // the .pkg is for two of them
+	}
 	return r.mac()
 }
 
 // linux makes the deb and the rpm of the agent.
 func (r *release) linux(arch string) error {
-	unit := filepath.Join(binDir, "tidemark.service")
+	unit := filepath.Join(r.bin, "tidemark.service")
 	if err := os.WriteFile(unit, []byte(installer.Unit(installer.Options{Executable: "/usr/bin/tidemark"})), 0o644); err != nil {
 		return err
 	}
 	env := []string{
-		"VERSION=" + r.version, "ARCH=" + arch, "UNIT=" + unit, "PROGRAM=" + target{"linux", arch}.file(programs[0]),
+		"VERSION=" + r.version, "ARCH=" + arch, "UNIT=" + unit, "PROGRAM=" + r.file(target{"linux", arch}, programs[0]),
 		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.date.Unix()),
 	}
 	for _, f := range []struct{ packager, sign, name string }{
 		{"deb", "SIGN_DEB", fmt.Sprintf("tidemark_%s_%s.deb", r.version, arch)},
 		{"rpm", "SIGN_RPM", fmt.Sprintf("tidemark-%s-1.%s.rpm", r.version, map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[arch])},
 	} {
-		path := filepath.Join(outDir, f.name)
+		path := filepath.Join(r.out, f.name)
 		err := execute(env, "bin/tools/nfpm", "package", "--config", "installer/packaging/nfpm.yaml", "--packager", f.packager, "--target", path)
 		if err != nil {
 			return err
@@ -60,7 +63,7 @@ func (r *release) linux(arch string) error {
 func (r *release) mac() error {
 	var slices [][]byte
 	for _, arch := range []string{"amd64", "arm64"} {
-		data, err := os.ReadFile(target{"darwin", arch}.file(programs[0]))
+		data, err := os.ReadFile(r.file(target{"darwin", arch}, programs[0]))
 		if err != nil {
 			return err
 		}
@@ -85,14 +88,14 @@ func (r *release) mac() error {
 		Files: []macpkg.File{
 			{Path: strings.TrimPrefix(installer.MacProgram, "/"), Mode: 0o755, Data: program},
 			{Path: "Library/Tidemark/uninstall.sh", Mode: 0o755, Data: uninstall},
-			{Path: "Library/LaunchDaemons/" + installer.Name + ".plist", Mode: 0o644,
+			{Path: "Library/LaunchDaemons/" + installer.MacLabel + ".plist", Mode: 0o644,
 				Data: []byte(installer.LaunchDaemon(installer.Options{Executable: installer.MacProgram}))},
 		},
 	})
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(outDir, fmt.Sprintf("Tidemark-%s.pkg", r.version))
+	path := filepath.Join(r.out, fmt.Sprintf("Tidemark-%s.pkg", r.version))
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		return err
 	}

@@ -22,17 +22,17 @@ func (r *release) sums() error {
 			return err
 		}
 	}
-	list := filepath.Join(outDir, "SHA256SUMS")
+	list := filepath.Join(r.out, "SHA256SUMS")
 	if err := os.Remove(list); err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	entries, err := os.ReadDir(outDir) // sorted by name
+	entries, err := os.ReadDir(r.out) // sorted by name
 	if err != nil {
 		return err
 	}
 	var b bytes.Buffer
 	for _, e := range entries {
-		data, err := os.ReadFile(filepath.Join(outDir, e.Name()))
+		data, err := os.ReadFile(filepath.Join(r.out, e.Name()))
 		if err != nil {
 			return err
 		}
@@ -48,8 +48,8 @@ func (r *release) sums() error {
 // document. The programs themselves tell: the Go command writes it into them.
 func (r *release) components(program string) error {
 	infos := map[target]*debug.BuildInfo{}
-	for _, t := range targets {
-		info, err := buildinfo.ReadFile(t.file(program))
+	for _, t := range r.targets {
+		info, err := buildinfo.ReadFile(r.file(t, program))
 		if err != nil {
 			return err
 		}
@@ -57,7 +57,7 @@ func (r *release) components(program string) error {
 	}
 	bom := billOfMaterials(program, r.version, infos)
 	bom.Metadata.Timestamp = r.date.Format("2006-01-02T15:04:05Z")
-	f, err := os.Create(filepath.Join(outDir, fmt.Sprintf("%s_%s.cdx.json", program, r.version)))
+	f, err := os.Create(filepath.Join(r.out, fmt.Sprintf("%s_%s.cdx.json", program, r.version)))
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func billOfMaterials(program, version string, infos map[target]*debug.BuildInfo)
 			modules = append(modules, debug.Module{Path: d.Path, Version: d.Version, Sum: d.Sum})
 		}
 		for _, m := range modules {
-			where[m] = append(where[m], t.os+"/"+t.arch)
+			where[m] = append(where[m], t.String())
 		}
 	}
 	list, refs := []cyclonedx.Component{}, []string{}

@@ -11,6 +11,8 @@ const (
 	CannotOpen     ID = "agent_cannot_open_spool"
 	NoEndpoint     ID = "agent_endpoint_unavailable"
 	Starting       ID = "agent_starting"
+	Pausing        ID = "agent_pausing_after_crashes"
+	OthersFolder   ID = "agent_state_folder_not_its_own"
 	SettingsBad    ID = "settings_unreadable"
 	SettingBad     ID = "settings_managed_invalid"
 	SettingsUnread ID = "settings_changed_unreadable"
@@ -80,6 +82,12 @@ var entries = []Entry{
 	{Starting, Degraded, 108,
 		Text{"The agent is starting.", "代理正在启动。"},
 		Text{"nothing; it takes seconds", "无需处理;只需数秒"}},
+	{Pausing, Blind, 118,
+		Text{"The agent has crashed several times in a row and pauses before it begins again; nothing is captured meanwhile.", "代理连续多次崩溃,重新开始前暂停一段时间;其间没有采集任何内容。"},
+		Text{"look at the agent's log for what it crashes on, and report it", "在代理日志中查看崩溃原因并上报"}},
+	{OthersFolder, Blind, 119,
+		Text{"The state folder belongs to another user, who could replace the device's identity and keys; nothing is captured.", "状态文件夹属于其他用户,该用户可替换设备身份和密钥;没有采集任何内容。"},
+		Text{"give {state_dir} with all that is in it to the user whom the service runs as, after a look at who changed it", "查明是谁更改后,将 {state_dir} 及其全部内容的所有者改为服务的运行用户"}},
 	{SettingBad, Degraded, 109,
 		Text{"A managed setting cannot be taken; what is in force instead is its default or what stands below it.", "某项受管设置无法采用;现用其默认值或下一级的值。"},
 		Text{"put it right in the policy; tidemark config shows what is in force", "在策略中改正;tidemark config 显示现行值"}},
