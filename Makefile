@@ -51,7 +51,7 @@ dist: bin/tools/nfpm ## what is published, into dist/: packages, archives, check
 policy: ## policy templates and the table of settings, anew from agent/config
 	go generate ./agent/config/template
 
-test-systemd: simulator ## the Linux packages under a real systemd, in a container; needs root, 3 minutes the first time
+test-systemd: simulator bin/tools/nfpm ## the Linux packages under a real systemd, in a container; needs root, 3 minutes the first time
 	installer/packaging/test-systemd.sh
 
 fuzz: ## every fuzzer for FUZZTIME (10s) each
