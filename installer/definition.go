@@ -8,8 +8,7 @@ import (
 
 // The identities of the macOS package and where it puts the program; profiles name them.
 const (
-	MacPackage = "com.tidemark.agent"             // of the package's receipt
-	MacLabel   = "com.tidemark.agent"             // of the service
+	MacPackage = "tidemark.agent"                 // of the package's receipt
 	MacProgram = "/Library/Tidemark/bin/tidemark" // only root can write there, unlike /usr/local on many Macs
 )
 
@@ -45,7 +44,7 @@ func LaunchDaemon(o Options) string {
 	for _, word := range o.command() {
 		command.WriteString("\t\t<string>" + html.EscapeString(word) + "</string>\n")
 	}
-	return strings.NewReplacer("@LABEL@", MacLabel, "@COMMAND@", command.String()).Replace(plist)
+	return strings.NewReplacer("@LABEL@", Name, "@COMMAND@", command.String()).Replace(plist)
 }
 
 // command is what the service runs.

@@ -61,12 +61,8 @@ func New(o Options) (*Service, error) {
 
 // definition is what the system is told.
 func definition(o Options) *service.Config {
-	name := Name
-	if runtime.GOOS == "darwin" {
-		name = MacLabel
-	}
 	return &service.Config{
-		Name: name, DisplayName: "Tidemark", Description: description, Executable: o.Executable, Arguments: o.arguments(),
+		Name: Name, DisplayName: "Tidemark", Description: description, Executable: o.Executable, Arguments: o.arguments(),
 		Option: service.KeyValue{
 			"SystemdScript": Unit(o), "LaunchdConfig": LaunchDaemon(o),
 			"DelayedAutoStart": true, "OnFailure": "restart", "OnFailureDelayDuration": "5s", // Windows

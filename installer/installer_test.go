@@ -40,7 +40,7 @@ func TestDefinitions(t *testing.T) {
 		}},
 		"systemd's usual": {Unit(Options{Executable: "/usr/bin/tidemark"}), []string{"ExecStart=/usr/bin/tidemark run\n", "\nCapabilityBoundingSet=CAP_DAC_READ_SEARCH\n"}},
 		"launchd": {LaunchDaemon(o), []string{
-			"<key>Label</key>\n\t<string>com.tidemark.agent</string>", "<string>/opt/Tide mark/100%/tidemark</string>\n\t\t<string>run</string>\n\t\t<string>--config</string>\n",
+			"<key>Label</key>\n\t<string>tidemark</string>", "<string>/opt/Tide mark/100%/tidemark</string>\n\t\t<string>run</string>\n\t\t<string>--config</string>\n",
 			"<string>/etc/&#34;x&#34; &amp; &lt;y&gt;.yaml</string>",
 		}},
 	} {

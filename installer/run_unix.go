@@ -40,7 +40,7 @@ func Supervised() bool {
 		return false
 	}
 	if runtime.GOOS == "darwin" {
-		return os.Getenv("XPC_SERVICE_NAME") == MacLabel
+		return os.Getenv("XPC_SERVICE_NAME") == Name
 	}
 	return os.Getenv("INVOCATION_ID") != ""
 }

@@ -87,6 +87,7 @@ keys:
   - {source: file, path: '`+abs("/etc/tidemark/keys.json")+`'}
   - {source: exec, command: ['`+abs("/usr/local/bin/key-helper")+`', --quiet]}
 spool: {max_bytes: 500MiB, min_free: 3GiB}
+removal: {undelivered: keep, wait: 2m}
 secrets: system
 health: {interval: 90s}
 events: {level: warn}
@@ -170,6 +171,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown setting in a group", "\ncapture: {account: {include: [a]}}", "tidemark.yaml:2: capture.account: no such setting; there are accounts, conversations, history, poll, media"},
 		{"set twice", "log: {level: info}\nlog: {level: warn}", ":2: log: "},
 		{"size in words", "spool:\n  max_bytes: lots", `:2: spool.max_bytes: "lots": must be a size`},
+		{"wait of a removal", "removal: {wait: 1h}", "from 1s to 10m"},
 		{"size of decimal units", "spool: {max_bytes: 2GB}", "must be a size"},
 		{"size too small", "spool: {max_bytes: 10KiB}", "at least 1MiB"},
 		{"negative size", "spool: {max_bytes: -1GiB}", "must be a size"},

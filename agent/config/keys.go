@@ -138,7 +138,7 @@ func machineKeys() []Key {
 			Doc:   "what the removal of Tidemark does with records that the archive does not have yet: deliver them as long as removal.wait and keep the rest, keep all, or discard all",
 			DocZH: "卸载 Tidemark 时如何处理尚未上传的记录：deliver 在 removal.wait 时间内上传、其余保留，keep 全部保留，discard 全部删除",
 			codec: choice(func(c *Config) *string { return &c.RemovalUndelivered }, "deliver", "keep", "discard")},
-		{Name: "removal.wait", Type: Duration, Rule: "1s to 10m", Default: "30s", Since: "0.1", Effect: AtOnce,
+		{Name: "removal.wait", Type: Duration, Rule: "1s to 10m", RuleZH: "1s 到 10m", Default: "30s", Since: "0.1", Effect: AtOnce,
 			Doc: "how long a removal tries to deliver what is undelivered", DocZH: "卸载时最多用多长时间上传尚未上传的记录",
 			codec: duration(parseRemovalWait, func(c *Config) *time.Duration { return &c.RemovalWait })},
 		{Name: "log.level", Type: Choice, Default: "info", Since: "0.1", Effect: AtOnce,

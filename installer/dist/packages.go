@@ -88,7 +88,7 @@ func (r *release) mac() error {
 		Files: []macpkg.File{
 			{Path: strings.TrimPrefix(installer.MacProgram, "/"), Mode: 0o755, Data: program},
 			{Path: "Library/Tidemark/uninstall.sh", Mode: 0o755, Data: uninstall},
-			{Path: "Library/LaunchDaemons/" + installer.MacLabel + ".plist", Mode: 0o644,
+			{Path: "Library/LaunchDaemons/" + installer.Name + ".plist", Mode: 0o644,
 				Data: []byte(installer.LaunchDaemon(installer.Options{Executable: installer.MacProgram}))},
 		},
 	})

@@ -146,6 +146,7 @@ var titles = []group{
 	{"metrics", "Metrics", "指标"},
 	{"events", "Event log of the system", "系统事件日志"},
 	{"limits", "Limits", "资源限制"},
+	{"removal", "Removal", "卸载"},
 	{"log", "Log", "日志"},
 }
 

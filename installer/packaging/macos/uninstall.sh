@@ -10,10 +10,10 @@ case "${1:-}" in
   *) echo "usage: uninstall.sh [--purge]" >&2; exit 2 ;;
 esac
 [ "$(id -u)" = 0 ] || { echo "uninstall.sh: do it as an administrator: sudo $0" >&2; exit 1; }
-/bin/launchctl bootout system/com.tidemark.agent 2>/dev/null || true
+/bin/launchctl bootout system/tidemark 2>/dev/null || true
 /Library/Tidemark/bin/tidemark service settle $purge || true
-rm -f /Library/LaunchDaemons/com.tidemark.agent.plist
+rm -f /Library/LaunchDaemons/tidemark.plist
 [ "$(readlink /usr/local/bin/tidemark)" != /Library/Tidemark/bin/tidemark ] || rm -f /usr/local/bin/tidemark
 rm -rf /Library/Tidemark
 [ -z "$purge" ] || rm -rf "/Library/Application Support/Tidemark" /Library/Logs/Tidemark
-/usr/sbin/pkgutil --forget com.tidemark.agent >/dev/null 2>&1 || true
+/usr/sbin/pkgutil --forget tidemark.agent >/dev/null 2>&1 || true
