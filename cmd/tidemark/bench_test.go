@@ -51,6 +51,7 @@ func TestBench(t *testing.T) {
 		}
 	})
 	t.Run("wire", func(*testing.T) { b.bytesOnTheWire(b.account("10MB", 16_000, 200)) })
+	t.Run("fleet", func(*testing.T) { b.fleet() })
 	t.Run("drain", func(*testing.T) { b.drain(b.account("10MB", 16_000, 200)) })
 	big := sync.OnceValue(func() *simtest.World { return b.account("1GB", 2_000_000, 200) })
 	t.Run("history", func(*testing.T) { b.history(big()) })
