@@ -134,7 +134,7 @@ func (c *Console) json(w http.ResponseWriter, r *http.Request) {
 var files embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"ago": ago, "span": span, "bytes": bytesText, "skew": skewText, "when": when, "join": join, "style": func() (template.CSS, error) {
+	"ago": ago, "span": span, "bytes": bytesText, "skew": skewText, "when": when, "join": join, "meaning": meaning, "remedy": remedy, "style": func() (template.CSS, error) {
 		b, err := files.ReadFile("style.css")
 		return template.CSS(b), err
 	},

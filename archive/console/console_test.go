@@ -134,7 +134,7 @@ func TestHostile(t *testing.T) {
 func TestDevice(t *testing.T) {
 	c := consoleOf(&someFleet{n: 20})
 	code, page := get(t, c, "/fleet/d_00009")
-	for _, want := range []string{"laptop-00009", "wxid_00009", "account_key_missing", "before-d_00009", "SN00009", "3 records in 1 batches"} {
+	for _, want := range []string{"laptop-00009", "wxid_00009", "account_key_missing", "before-d_00009", "SN00009", "No source has a key", "tidemark keys add", "3 records in 1 batches"} {
 		if code != http.StatusOK || !strings.Contains(page, want) {
 			t.Errorf("%d: the page does not say %q", code, want)
 		}

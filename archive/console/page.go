@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"tidemark/archive/fleet"
 	"tidemark/archive/heartbeats"
+	"tidemark/internal/state"
+	"tidemark/seal/protocol"
 )
 
 // listPage is what fleet.html shows.
@@ -119,6 +122,24 @@ func valuesOf(devices []fleet.Device, of func(*fleet.Device) string) []string {
 }
 
 func join(list []string) string { return strings.Join(list, ", ") }
+
+// meaning and remedy explain a named state; "" for one of another version's.
+func meaning(s protocol.HeartbeatState) string {
+	e, _ := state.Get(state.ID(s.ID))
+	return words(e.Meaning, s)
+}
+
+func remedy(s protocol.HeartbeatState) string {
+	e, _ := state.Get(state.ID(s.ID))
+	return words(e.Remedy, s)
+}
+
+// words leave what only the device knows, such as a path, unsaid.
+func words(t state.Text, s protocol.HeartbeatState) string {
+	return unsaid.ReplaceAllString(state.Fill(t.EN, "account", s.Account), "…")
+}
+
+var unsaid = regexp.MustCompile(`\{[a-z_]+\}`)
 
 func when(t time.Time) string {
 	if t.IsZero() {
