@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -134,7 +135,7 @@ func TestHostile(t *testing.T) {
 func TestDevice(t *testing.T) {
 	c := consoleOf(&someFleet{n: 20})
 	code, page := get(t, c, "/fleet/d_00009")
-	for _, want := range []string{"laptop-00009", "wxid_00009", "account_key_missing", "before-d_00009", "SN00009", "No source has a key", "tidemark keys add", "3 records in 1 batches"} {
+	for _, want := range []string{"laptop-00009", "wxid_00009", "account_key_missing", "before-d_00009", "SN00009", "No source has a key", "tidemark keys add", "records: 3, batches: 1"} {
 		if code != http.StatusOK || !strings.Contains(page, want) {
 			t.Errorf("%d: the page does not say %q", code, want)
 		}
@@ -169,6 +170,15 @@ func TestMetrics(t *testing.T) {
 	}
 	if strings.Contains(body, "laptop-") || strings.Contains(body, "wxid_") {
 		t.Error("metrics name a laptop or an account")
+	}
+	manual, err := os.ReadFile("../../docs/fleet.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(body) {
+		if name, ok := strings.CutPrefix(line, "# TYPE "); ok && !strings.Contains(string(manual), "`"+strings.Fields(name)[0]+"`") {
+			t.Errorf("docs/fleet.md does not have %s", name)
+		}
 	}
 	problems, err := promlint.New(strings.NewReader(body)).Lint()
 	if err != nil || len(problems) > 0 {
