@@ -78,6 +78,7 @@ func (a *app) notice(cmd *cobra.Command, f noticeFlags) error {
 		home = state
 	}
 	if f.session {
+		detachConsole()
 		return waitNotice(cmd.Context(), public, home, language, f.again)
 	}
 	m, err := disclosure.ReadManifest(public)

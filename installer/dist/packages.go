@@ -83,11 +83,16 @@ func (r *release) mac() error {
 	if err != nil {
 		return err
 	}
+	notice, err := os.ReadFile("installer/packaging/macos/tidemark.notice.plist")
+	if err != nil {
+		return err
+	}
 	data, err := macpkg.Build(macpkg.Package{
 		Identifier: installer.MacPackage, Version: r.version, Title: "Tidemark", Time: r.date, Scripts: scripts,
 		Files: []macpkg.File{
 			{Path: strings.TrimPrefix(installer.MacProgram, "/"), Mode: 0o755, Data: program},
 			{Path: "Library/Tidemark/uninstall.sh", Mode: 0o755, Data: uninstall},
+			{Path: "Library/LaunchAgents/tidemark.notice.plist", Mode: 0o644, Data: notice},
 			{Path: "Library/LaunchDaemons/" + installer.Name + ".plist", Mode: 0o644,
 				Data: []byte(installer.LaunchDaemon(installer.Options{Executable: installer.MacProgram}))},
 		},

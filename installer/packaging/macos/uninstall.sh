@@ -12,7 +12,7 @@ esac
 [ "$(id -u)" = 0 ] || { echo "uninstall.sh: do it as an administrator: sudo $0" >&2; exit 1; }
 /bin/launchctl bootout system/tidemark 2>/dev/null || true
 /Library/Tidemark/bin/tidemark service settle $purge || true
-rm -f /Library/LaunchDaemons/tidemark.plist
+rm -f /Library/LaunchDaemons/tidemark.plist /Library/LaunchAgents/tidemark.notice.plist
 [ "$(readlink /usr/local/bin/tidemark)" != /Library/Tidemark/bin/tidemark ] || rm -f /usr/local/bin/tidemark
 rm -rf /Library/Tidemark
 [ -z "$purge" ] || rm -rf "/Library/Application Support/Tidemark" /Library/Logs/Tidemark

@@ -14,3 +14,7 @@ func systemLanguage() string {
 	}
 	return disclosure.Language(names...)
 }
+
+// detachConsole lets go of the window that Windows opens for a console program which is
+// started at login.
+func detachConsole() { windows.NewLazySystemDLL("kernel32.dll").NewProc("FreeConsole").Call() }

@@ -12,3 +12,6 @@ import (
 func systemLanguage() string {
 	return disclosure.Language(os.Getenv("LC_ALL"), os.Getenv("LC_MESSAGES"), os.Getenv("LANG"))
 }
+
+// detachConsole has nothing to do: only Windows opens a console by itself.
+func detachConsole() {}
