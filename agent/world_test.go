@@ -244,3 +244,11 @@ func files(t *testing.T, dir string) map[string]string {
 	}
 	return out
 }
+
+// write puts a file into the state folder.
+func (w *world) write(name, text string) {
+	w.t.Helper()
+	if err := os.WriteFile(filepath.Join(w.config.StateDir, name), []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}

@@ -103,7 +103,7 @@ Exit codes: 0 done, 1 failed, 2 called in a wrong way.
 	root.PersistentFlags().StringVar(&a.configFile, "config", "", "configuration `FILE` (environment: TIDEMARK_CONFIG)")
 	root.MarkPersistentFlagFilename("config", "yaml", "yml")
 	root.AddCommand(
-		a.runCommand(), a.onceCommand(), a.statusCommand(), a.accountsCommand(), a.enrollCommand(),
+		a.runCommand(), a.onceCommand(), a.statusCommand(), a.doctorCommand(), a.accountsCommand(), a.enrollCommand(),
 		a.keysCommand(), a.configCommand(), a.serviceCommand(), a.spoolCommand(), a.diagnoseCommand(), a.noticeCommand(), a.mineCommand(), versionCommand(a),
 	)
 	return root, &a.began
