@@ -91,9 +91,11 @@ type Agent struct {
 	vitals     *vitals
 	openEvents func() *events.Log // the system's event log
 
-	mu   sync.Mutex
-	pipe *pipeline // nil until enrolled
-	wait error     // why there is no pipeline yet
+	mu        sync.Mutex
+	noMetrics error     // why metrics that are configured cannot be given
+	metricsAt string    // where they are answered
+	pipe      *pipeline // nil until enrolled
+	wait      error     // why there is no pipeline yet
 
 	unread error // why the settings cannot be read again
 }
@@ -223,6 +225,11 @@ func (a *Agent) run(ctx context.Context) (err error) {
 			a.log.Warn("the service manager does not know that the agent has started", "err", err)
 		}
 	}
+	mctx, endMetrics := context.WithCancel(context.WithoutCancel(ctx))
+	var exporting sync.WaitGroup
+	exporting.Go(func() { a.exportMetrics(mctx) })
+	defer exporting.Wait()
+	defer endMetrics()
 	stop := a.vitals.start()
 	defer func() { stop(err == nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrRestart)) }()
 	if err := a.awaitStateDir(ctx); err != nil {

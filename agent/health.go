@@ -72,7 +72,7 @@ type Status struct {
 // Status says how the agent is as of now.
 func (a *Agent) Status() *Status {
 	a.mu.Lock()
-	p, wait := a.pipe, a.wait
+	p, wait, noMetrics := a.pipe, a.wait, a.noMetrics
 	a.mu.Unlock()
 	s := &Status{
 		Running: true, Version: a.opts.Version, PID: os.Getpid(), Started: a.started.UTC(), At: a.opts.Now().UTC(),
@@ -82,6 +82,9 @@ func (a *Agent) Status() *Status {
 	s.judgeUnread(a)
 	if a.noEndpoint != nil {
 		s.reason(Reason{ID: state.NoEndpoint, What: "the agent cannot be asked for its status on this device: " + a.noEndpoint.Error()})
+	}
+	if noMetrics != nil {
+		s.reason(Reason{ID: state.NoMetrics, What: "the metrics that are configured cannot be given: " + noMetrics.Error()})
 	}
 	if p == nil {
 		s.reason(notOpen(wait, s.Started))

@@ -89,6 +89,7 @@ keys:
 spool: {max_bytes: 500MiB, min_free: 3GiB}
 removal: {undelivered: keep, wait: 2m}
 secrets: system
+metrics: {listen: '0.0.0.0:9477', remote: true, textfile: '`+abs("/var/lib/m.prom")+`'}
 health: {interval: 90s}
 events: {level: warn}
 log: {level: debug, format: json}
@@ -101,6 +102,14 @@ log: {level: debug, format: json}
 		c.History.Since.Format(time.DateOnly) != "2026-01-01" || c.Poll != 500*time.Millisecond || len(c.Keys) != 2 || c.Keys[1].Command[1] != "--quiet" ||
 		c.Token != "tmt1secret" || c.TokenFile != abs("/run/token") || c.Proxy != "http://anna:secret@proxy:3128" || c.MaxRate != 250<<10 || c.SpoolMaxBytes != 500<<20 || c.SpoolMinFree != 3<<30 || c.LogLevel.String() != "DEBUG" || c.LogFormat != "json" || c.Secrets != "system" {
 		t.Errorf("%+v", c)
+	}
+	if want := (Metrics{"0.0.0.0:9477", true, abs("/var/lib/m.prom")}); c.Metrics != want {
+		t.Errorf("%+v", c.Metrics)
+	}
+	for listen, fits := range map[string]bool{"127.0.0.1:1": true, "localhost:1": true, "[::1]:1": true, "0.0.0.0:1": false, ":1": false, "10.0.0.1:1": false, "": true} {
+		if err := (Metrics{Listen: listen}).Fit(); (err == nil) != fits {
+			t.Errorf("%q without metrics.remote: %v", listen, err)
+		}
 	}
 	if h := c.Health; h.Interval != 90*time.Second || h.Events != slog.LevelWarn {
 		t.Errorf("%+v", h)

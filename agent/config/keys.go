@@ -33,6 +33,7 @@ type Config struct {
 	SpoolMaxBytes int64
 	SpoolMinFree  int64
 	Secrets       string // auto, file or system
+	Metrics       Metrics
 	Health        Health
 	LogLevel      slog.Level
 	LogFormat     string

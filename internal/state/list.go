@@ -27,6 +27,7 @@ const (
 	KeysDistrusted ID = "archive_keys_distrusted"
 	ClockOff       ID = "clock_off"
 	HealthUnheard  ID = "health_not_reported"
+	NoMetrics      ID = "metrics_unavailable"
 	Orphaned       ID = "delivery_earlier_identity_waits"
 	Quarantined    ID = "delivery_quarantined"
 	NoFigures      ID = "spool_figures_unreadable"
@@ -124,6 +125,9 @@ var entries = []Entry{
 	{HealthUnheard, Degraded, 123,
 		Text{"The archive has not taken this device's health reports lately.", "归档最近没有收到本设备的健康报告。"},
 		Text{"check the network and archive.url; if deliveries work, tell the archive's administrator", "检查网络和 archive.url;若投递正常,请通知归档管理员"}},
+	{NoMetrics, Degraded, 124,
+		Text{"The metrics that are configured cannot be given.", "无法提供已配置的指标。"},
+		Text{"look at metrics.listen and metrics.textfile: another program may have the port, or the folder may not be writable", "检查 metrics.listen 和 metrics.textfile:端口可能被占用,或文件夹不可写"}},
 
 	{Account("excluded"), Healthy, 200,
 		Text{"The account is out of scope by configuration.", "该账号被配置排除在采集范围之外。"}, Text{}},
