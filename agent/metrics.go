@@ -40,7 +40,7 @@ const (
 // metrics are all of them, in the order of docs/metrics.md.
 var metrics = []metric{
 	{"tidemark_build_info", "Which program this is; always 1.", gauge, []string{"version"}, func(s *Status, add func(float64, ...string)) { add(1, s.Version) }},
-	{"tidemark_start_time_seconds", "When the agent started, in seconds since 1970.", gauge, nil, func(s *Status, add func(float64, ...string)) { add(unix(s.Started)) }},
+	{"tidemark_start_time_seconds", "When the agent started, in seconds since 1970.", gauge, nil, func(s *Status, add func(float64, ...string)) { add(seconds(s.Started)) }},
 	{"tidemark_health", "1 for the health that the agent is in (healthy, degraded, blind), 0 for the others.", gauge, []string{"health"},
 		func(s *Status, add func(float64, ...string)) {
 			for _, h := range []Health{Healthy, Degraded, Blind} {
@@ -87,11 +87,11 @@ var metrics = []metric{
 				}
 			})
 			if any {
-				add(unix(oldest))
+				add(seconds(oldest))
 			}
 		}},
 	{"tidemark_capture_passes_total", "Looks at all accounts that have finished.", counter, nil, ofCapture(func(c *collector.Status) float64 { return float64(c.Passes) })},
-	{"tidemark_capture_last_pass_timestamp_seconds", "When the last look at all accounts finished.", gauge, nil, ofCapture(func(c *collector.Status) float64 { return unix(c.LastPass) })},
+	{"tidemark_capture_last_pass_timestamp_seconds", "When the last look at all accounts finished.", gauge, nil, ofCapture(func(c *collector.Status) float64 { return seconds(c.LastPass) })},
 	{"tidemark_captured_messages_total", "Messages captured.", counter, nil, ofAccounts(func(a *collector.AccountStatus) float64 { return float64(a.Messages) })},
 	{"tidemark_captured_revisions_total", "Changes of captured messages, such as recalls.", counter, nil, ofAccounts(func(a *collector.AccountStatus) float64 { return float64(a.Revisions) })},
 	{"tidemark_files_pending", "Files of messages that are waited for.", gauge, nil, ofAccounts(func(a *collector.AccountStatus) float64 { return float64(a.Files) })},
@@ -101,7 +101,7 @@ var metrics = []metric{
 	{"tidemark_backlog_oldest_timestamp_seconds", "When the oldest batch that waits was sealed; absent when none waits.", gauge, nil,
 		func(s *Status, add func(float64, ...string)) {
 			if oldest := s.oldest(); !oldest.IsZero() {
-				add(unix(oldest))
+				add(seconds(oldest))
 			}
 		}},
 	{"tidemark_quarantined_batches", "Batches that the archive refused for good and that are set aside.", gauge, nil,
@@ -119,13 +119,13 @@ var metrics = []metric{
 	{"tidemark_delivery_last_receipt_timestamp_seconds", "When the archive last acknowledged a batch; absent before the first.", gauge, nil,
 		func(s *Status, add func(float64, ...string)) {
 			if s.Delivery != nil && !s.Delivery.LastReceipt.IsZero() {
-				add(unix(s.Delivery.LastReceipt))
+				add(seconds(s.Delivery.LastReceipt))
 			}
 		}},
 	{"tidemark_heartbeat_last_timestamp_seconds", "When the archive last took this device's report of its health; absent before the first.", gauge, nil,
 		func(s *Status, add func(float64, ...string)) {
 			if s.Reports != nil && !s.Reports.Last.IsZero() {
-				add(unix(s.Reports.Last))
+				add(seconds(s.Reports.Last))
 			}
 		}},
 	{"tidemark_clock_offset_seconds", "How far the archive's clock is ahead of this device's, as last compared.", gauge, nil,
@@ -136,7 +136,7 @@ var metrics = []metric{
 		}},
 }
 
-func unix(t time.Time) float64 {
+func seconds(t time.Time) float64 {
 	if t.IsZero() {
 		return 0
 	}

@@ -56,6 +56,11 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("THIRD", third)
+			deploy, err := filepath.Abs("../../docs/deploy")
+			if err != nil {
+				return err
+			}
+			env.Setenv("DEPLOY", deploy)
 			policy, err := filepath.Abs("../../installer/policy")
 			if err != nil {
 				return err
