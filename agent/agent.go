@@ -414,6 +414,15 @@ func (a *Agent) Once(ctx context.Context) (*Status, error) {
 	}
 	if err == nil {
 		err = p.captureOnce(ctx)
+		for errors.Is(err, spool.ErrFull) {
+			// What had room is delivered, and makes room for more: a file may be larger than
+			// the spool.
+			waiting, serr := p.spool.Stats()
+			if serr != nil || waiting.Bytes == 0 || p.uploader.Drain(ctx) != nil {
+				break
+			}
+			err = p.captureOnce(ctx)
+		}
 	}
 	if err == nil {
 		err = p.recordNotice(ctx)

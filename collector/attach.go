@@ -82,6 +82,15 @@ type mediaAccount struct {
 	indexes map[string]*indexDB
 	seen    map[string]sighting // files that may be being written
 	tails   map[byte]int        // what pictures told of the byte that their ends are XORed with
+	begun   *begunContent       // a large one of which the spool could not take all pieces yet
+}
+
+// begunContent is a content whose pieces wait for room: it is not hashed again for each
+// that can go. Every piece is still held against its own sum.
+type begunContent struct {
+	path, format string
+	size         int64
+	sums         *sums
 }
 
 // mediaFacts are what the pass knows of an account, for the worker to go by.
@@ -253,7 +262,10 @@ func (at *attachments) run(ctx context.Context) {
 		case <-time.After(rest):
 		}
 		wait := at.c.opts.Poll
-		if err == nil && !next.IsZero() {
+		switch {
+		case errors.Is(err, spool.ErrFull):
+			wait = min(wait, roomWait)
+		case err == nil && !next.IsZero():
 			wait = min(wait, max(time.Until(next), 0))
 		}
 		timer.Reset(wait)
@@ -420,6 +432,10 @@ func (a *account) settleMedia(ctx context.Context) error {
 	}
 	return nil
 }
+
+// roomWait is how soon it is asked again whether the spool has room: often enough for the
+// media lane not to run dry meanwhile.
+const roomWait = time.Second
 
 // roomy says whether the spool has room for files: above four fifths of its quota, what
 // is left is for messages.

@@ -11,6 +11,7 @@ import (
 
 	"tidemark/collector/media"
 	"tidemark/record"
+	"tidemark/spool"
 )
 
 // How old a file must be to be taken in spite of something.
@@ -217,21 +218,31 @@ func (r *round) take(f *findings, c media.Candidate, content *media.Content, sta
 		}
 		return nil
 	}
-	sums, err := r.hash(content)
-	if err != nil {
-		f.cause = "it can not be read: " + fault(err)
-		f.wait(whyWritten)
-		return nil
+	begun := r.a.begun
+	if begun == nil || begun.path != c.Path || begun.format != content.Format || begun.size != content.Size {
+		sums, err := r.hash(content)
+		if err != nil {
+			f.cause = "it can not be read: " + fault(err)
+			f.wait(whyWritten)
+			return nil
+		}
+		begun = &begunContent{c.Path, content.Format, content.Size, sums}
 	}
+	sums := begun.sums
 	if want := f.next.Want.MD5; !c.Sure && len(want) > 0 && !sums.is(want) {
 		f.cause = "a file of that name has another content"
 		return nil
 	}
-	if err := r.capture(content, sums); err != nil {
-		if errors.Is(err, errChanged) {
-			f.wait(whyWritten)
-			return nil
-		}
+	err := r.capture(content, sums)
+	r.a.begun = nil
+	switch {
+	case errors.Is(err, errChanged):
+		f.wait(whyWritten)
+		return nil
+	case errors.Is(err, spool.ErrFull) && c.Path != "" && content.Size > pieceSize:
+		r.a.begun = begun
+		return err
+	case err != nil:
 		return err
 	}
 	f.media = append(f.media, record.Media{

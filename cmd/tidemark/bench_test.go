@@ -481,7 +481,7 @@ func (b *bench) idle(w *simtest.World) {
 	before, at := procCPU(b, pid), time.Now()
 	time.Sleep(60 * time.Second)
 	used := (procCPU(b, pid) - before) / time.Since(at).Seconds()
-	rss, peak := procMemory(b, pid)
+	rss, peak := procMemory(b.t, pid)
 	b.say("(d) idle with a silent client: %.1f MB resident (peak during history %.0f MB), %.2f %% of a core", rss, peak, used*100)
 	chat.Kill()
 	site.stop(site.agent)
@@ -496,9 +496,12 @@ func procCPU(b *bench, pid int) float64 {
 	return (u + s) / 100
 }
 
-func procMemory(b *bench, pid int) (rss, peak float64) {
+// procMemory is what a process has resident and the most it had, in MiB.
+func procMemory(t testing.TB, pid int) (rss, peak float64) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	b.check(err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for line := range strings.Lines(string(data)) {
 		fmt.Sscanf(line, "VmRSS: %f kB", &rss)
 		fmt.Sscanf(line, "VmHWM: %f kB", &peak)
