@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"slices"
 	"tidemark/seal"
 	"tidemark/spool"
 )
@@ -10,11 +11,8 @@ import (
 // the state of memory once that is durable. The cursor and the records that it
 // passes are one transaction of the spool: see spool.Append.
 func (s *shard) commit(ctx context.Context, b *batch) error {
-	if len(b.recreated) > 0 {
-		return s.recreate(ctx, b)
-	}
 	cursors, err := s.cursors(b)
-	settles := b.complete && s.prior != s.id
+	settles := b.complete && s.unsettled()
 	if err == nil && settles {
 		var last []spool.Cursor
 		last, err = s.settle()
@@ -30,7 +28,7 @@ func (s *shard) commit(ctx context.Context, b *batch) error {
 	}
 	s.apply(b)
 	if settles {
-		s.prior, s.former = s.id, nil
+		s.prior, s.former, s.cookie, s.older, s.olderTold = s.id, nil, s.schema, false, false
 	}
 	s.mark = b.mark
 	return nil
@@ -48,7 +46,10 @@ func (s *shard) cursors(b *batch) ([]spool.Cursor, error) {
 	}
 	for _, c := range b.tables {
 		if c.cursor > c.table.cursor {
-			out = append(out, spool.Cursor{Key: tableKey(s.id, c.table.Key), Value: encodeID(c.cursor)})
+			out = append(out, spool.Cursor{Key: tableKey(s.id, c.table.Key), Value: c.position().encode()})
+		}
+		if len(c.lacks) > 0 {
+			out = append(out, s.lacksCursor(c.table, append(slices.Clip(c.table.lacks), c.lacks...)))
 		}
 		for id, row := range c.rows {
 			if was := c.table.window[id]; was != nil && was.digest == row.digest && was.record == row.record {
@@ -60,6 +61,9 @@ func (s *shard) cursors(b *batch) ([]spool.Cursor, error) {
 			out = append(out, spool.Cursor{Key: windowKey(s.id, c.table.Key, id)})
 		}
 		out = append(out, s.bucketCursors(c)...)
+		if f := s.former[c.table.Key]; f != nil {
+			out = append(out, f.settled(c)...)
+		}
 	}
 	return out, nil
 }
@@ -72,7 +76,8 @@ func (s *shard) apply(b *batch) {
 		s.a.unknown[n] += count
 	}
 	for _, c := range b.tables {
-		c.table.cursor = max(c.table.cursor, c.cursor)
+		c.table.position = c.position()
+		c.table.lacks = append(c.table.lacks, c.lacks...)
 		c.applyBuckets()
 		if !c.swept.IsZero() {
 			c.table.swept = c.swept

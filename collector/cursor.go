@@ -17,11 +17,13 @@ import (
 
 // What the collector keeps in the spool, under keys that begin with a letter:
 //
-//	t/<database>/<table hash>             the greatest row id captured
+//	t/<database>/<table hash>             how far the table was read: see position
 //	w/<database>/<table hash>/<row id>    a row that may still change: digest and record
+//	d/<database>/<table hash>             ids that damage kept from being read
+//	q/<database>/<table hash>             ids told as missing, see lack
 //	s/<account folder>/<file>             a state that an event has named
 //	a/<account folder>                    the account has been reported
-//	f/<account folder>/<file>             the database last read to its end there: none, capture begins
+//	f/<account folder>/<file>             the database last read to its end there, and its schema's counter: none, capture begins
 //	i/<account and conversation>/<day>    marks of messages captured without server ids: see mark; for good
 //	p/<account folder>/<person>/<mark>    who has been met, and a digest of how they were recorded last
 //	k/<database>/<table hash>/<hash>/<month>  counts of a conversation's days; without table and hash, of what is out of scope
@@ -32,6 +34,9 @@ import (
 //	m/c/<account folder>/<digest>         a content whose pieces are all captured
 //	m/u/<account folder>/<digest>         a content of which some are: how many bytes
 //	h                                     when capture began, for history: none
+//
+// Where a table was made anew its hash is followed by ~ in t/ and w/ for what is still to
+// be learnt of its former rows: see former.
 //
 // A database is named by a digest of its folder, file and salt, so that a cursor
 // never counts for another file; row ids are 16 hex digits. Nothing here holds
@@ -46,6 +51,38 @@ func short(parts ...string) string {
 func tableKey(database, hash string) string { return "t/" + database + "/" + hash }
 func windowKey(database, hash string, id int64) string {
 	return fmt.Sprintf("w/%s/%s/%016x", database, hash, uint64(id))
+}
+
+// position is how far a table was read: its cursor, and the greatest row met up to there,
+// by which the table is known again when the schema has changed.
+type position struct {
+	cursor int64
+	last   lastRow
+}
+
+// lastRow is a row by its id, time and server id; the zero value is none.
+type lastRow struct{ id, created, server int64 }
+
+func (p position) encode() []byte {
+	b := encodeID(p.cursor)
+	for _, n := range []int64{p.last.id, p.last.created, p.last.server} {
+		b = append(b, encodeID(n)...)
+	}
+	return b
+}
+
+// decodePosition reads a position; the cursor used to stand alone.
+func decodePosition(b []byte) (p position, err error) {
+	switch len(b) {
+	case 8:
+		p.cursor, err = decodeID(b)
+	case 32:
+		at := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[8*i:])) }
+		p = position{at(0), lastRow{at(1), at(2), at(3)}}
+	default:
+		err = fmt.Errorf("cursor of %d bytes", len(b))
+	}
+	return p, err
 }
 
 func encodeID(id int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }

@@ -141,7 +141,7 @@ func (s *shard) skip(ctx context.Context, t *table) error {
 		e.Conversation = nil
 		delete(e.Detail, "table")
 	}
-	err = s.a.c.emit(ctx, []*record.Record{e}, spool.Cursor{Key: tableKey(s.id, t.Key), Value: encodeID(hole.to)}, s.holesCursor(t, holes))
+	err = s.a.c.emit(ctx, []*record.Record{e}, spool.Cursor{Key: tableKey(s.id, t.Key), Value: position{hole.to, t.last}.encode()}, s.holesCursor(t, holes))
 	if err != nil {
 		return committed{err}
 	}

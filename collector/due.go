@@ -48,8 +48,14 @@ func (s *shard) due(v *sqlcipher.View, b *batch, pages map[uint32]struct{}, know
 			w = work{table: t, passed: true}
 		}
 		last, numbered := last[name]
-		if numbered && last < t.cursor && only == nil {
-			b.recreated = append(b.recreated, t)
+		if numbered && only == nil {
+			anew, err := s.madeAnew(v, t, last)
+			if err != nil {
+				return nil, 0, err
+			}
+			if anew {
+				b.recreated = append(b.recreated, t)
+			}
 		}
 		if last > t.cursor {
 			w.upTo = last

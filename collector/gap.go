@@ -24,20 +24,29 @@ func (r *reader) gaps(change *tableChange) {
 		}
 		return
 	}
-	rows := int64(0)
-	for _, ids := range ranges {
-		rows += ids.to - ids.from + 1
-	}
-	if len(ranges) > maxGaps {
-		r.gap(change.table, idRange{ranges[0].from, ranges[len(ranges)-1].to}, rows)
-		return
-	}
-	for _, ids := range ranges {
-		r.gap(change.table, ids, ids.to-ids.from+1)
-	}
+	change.lacks = r.tell(change.table, ranges)
 }
 
-func (r *reader) gap(t *table, ids idRange, rows int64) {
+// tell records ranges of ids that no row has, and returns what is to be looked at again.
+func (r *reader) tell(t *table, ranges []idRange) (lacks []lack) {
+	if len(ranges) > maxGaps {
+		rows := int64(0)
+		for _, ids := range ranges {
+			rows += ids.to - ids.from + 1
+		}
+		event := r.gap(t, idRange{ranges[0].from, ranges[len(ranges)-1].to}, rows)
+		for _, ids := range ranges {
+			lacks = append(lacks, lack{ids, event, r.b.at.Unix()})
+		}
+		return lacks
+	}
+	for _, ids := range ranges {
+		lacks = append(lacks, lack{ids, r.gap(t, ids, ids.to-ids.from+1), r.b.at.Unix()})
+	}
+	return lacks
+}
+
+func (r *reader) gap(t *table, ids idRange, rows int64) (event string) {
 	e := r.s.a.c.event(record.EventGap, record.SeverityDegraded)
 	e.Account, e.Client, e.Conversation = r.account, r.client, r.s.conversation(t)
 	e.Detail = map[string]string{
@@ -45,6 +54,7 @@ func (r *reader) gap(t *table, ids idRange, rows int64) {
 		"from": strconv.FormatInt(ids.from, 10), "to": strconv.FormatInt(ids.to, 10), "rows": strconv.FormatInt(rows, 10),
 	}
 	r.append(e)
+	return e.ID
 }
 
 // before is what a batch found missing of the time before capture began.

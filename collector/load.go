@@ -46,7 +46,8 @@ func (s *shard) load(v *sqlcipher.View) error {
 		return err
 	}
 	s.names = nil // their table may be another now
-	if s.id == "" {
+	fresh := s.id == ""
+	if fresh {
 		s.identity = v.Identity()
 		s.shardID = hex.EncodeToString(s.identity.Salt[:])
 		s.id = short(s.a.disc.Path, s.file, s.shardID)
@@ -66,7 +67,7 @@ func (s *shard) load(v *sqlcipher.View) error {
 			odd[o] = true
 		}
 		known[t.Name] = true
-		if have := s.tables[t.Name]; have != nil {
+		if have := s.tables[t.Name]; have != nil && have.Key == t.Key {
 			have.Table, have.sql, have.dropped = t, t.SelectRange(), false
 			continue
 		}
@@ -77,16 +78,22 @@ func (s *shard) load(v *sqlcipher.View) error {
 		if err != nil {
 			return committed{err}
 		}
-		restored.kept = dirty[t.Key]
+		restored.sql, restored.kept = t.SelectRange(), dirty[t.Key]
 		s.gone = slices.DeleteFunc(s.gone, func(gone *table) bool { return gone.Key == t.Key }) // made anew
 		s.tables[t.Name] = restored
 		s.watch.restored(restored)
+	}
+	if fresh {
+		if err := s.restoreDropped(dirty); err != nil {
+			return committed{err}
+		}
 	}
 	for name, t := range s.tables {
 		if !known[name] {
 			t.dropped = true // with its conversation, see tellDropped
 		}
 	}
+	s.older = version < s.cookie
 	s.unnumbered = s.unnumbered[:0]
 	for _, t := range s.tables {
 		if !t.Numbered && !t.dropped {
@@ -118,15 +125,18 @@ func (s *shard) same(v *sqlcipher.View) error {
 
 // restore reads a table's cursor and window from the spool.
 func (s *shard) restore(t wechat.Table) (*table, error) {
-	out := &table{Table: t, sql: t.SelectRange(), window: map[int64]*windowRow{}, inner: map[uint32]struct{}{}}
+	out := &table{Table: t, window: map[int64]*windowRow{}, inner: map[uint32]struct{}{}}
 	b, err := s.a.c.opts.Spool.Cursor(tableKey(s.id, t.Key))
 	if err != nil || b == nil {
 		return out, err
 	}
-	if out.cursor, err = decodeID(b); err != nil {
+	if out.position, err = decodePosition(b); err != nil {
 		return nil, fmt.Errorf("cursor of %s: %w", s.file, err)
 	}
 	if out.holes, err = s.restoreHoles(t.Key); err != nil {
+		return nil, err
+	}
+	if out.lacks, err = s.restoreLacks(t.Key); err != nil {
 		return nil, err
 	}
 	prefix := "w/" + s.id + "/" + t.Key + "/"

@@ -31,9 +31,12 @@ type shard struct {
 	identity   sqlcipher.Identity // of the file that id names
 	shardID    string             // the salt in hex, for identities of messages without a server id
 	prior      string             // the id of the database that was last read to its end here
-	former     map[string]*former // of that one, when it was another, by table hash
+	former     map[string]*former // of that one, when it was another, and of tables made anew, by table hash
+	cookie     int64              // the schema's counter when this database was last read to its end; 0: not known
+	older      bool               // the counter has gone down since: an older state of the database stands here
 	appeared   bool               // it was not there when capture began
 	schema     int64
+	olderTold  bool
 	loaded     bool // schema and tables are known
 	tables     map[string]*table
 	gone       []*table            // dropped with their conversations, whose days are still to be counted
@@ -50,17 +53,20 @@ type shard struct {
 	formKept   string         // as the spool has it
 	holesTried time.Time      // when the holes of the tables were last read again
 	holesMark  sqlcipher.Mark // and at which commit
+	lacksTried time.Time      // the same of what was told as missing
+	lacksMark  sqlcipher.Mark
 }
 
 // table is one table of messages.
 type table struct {
 	wechat.Table
-	sql     string
-	cursor  int64
+	sql string
+	position
 	window  map[int64]*windowRow
 	inner   map[uint32]struct{}    // pages above the rows' leaves, met so far
 	swept   time.Time              // when rows past their age were last dropped from the window
 	holes   []idRange              // rows before the cursor that damage kept from being read
+	lacks   []lack                 // told as missing: they may be put back
 	buckets map[bucketKey]bucket   // months in use
 	dirty   map[bucketKey]struct{} // months of which some day is to be recorded
 	kept    []keptDirty            // the same, from an earlier run, by hashes
@@ -80,9 +86,9 @@ func newShard(a *account, d *database) *shard {
 // forget drops what was known of the file: another one took its place.
 func (s *shard) forget() {
 	s.id, s.loaded, s.mark = "", false, sqlcipher.Mark{}
-	s.tables, s.names, s.holesMark = map[string]*table{}, nil, sqlcipher.Mark{}
+	s.tables, s.names, s.holesMark, s.lacksMark = map[string]*table{}, nil, sqlcipher.Mark{}, sqlcipher.Mark{}
 	s.sequences.Forget()
-	s.prior, s.former = "", nil
+	s.prior, s.former, s.cookie, s.older, s.olderTold = "", nil, 0, false, false
 	s.watch, s.gone, s.undecided = watch{}, nil, map[string]struct{}{}
 }
 
@@ -110,9 +116,11 @@ func (s *shard) pass(ctx context.Context) error {
 		}
 	}
 	if s.damaged() > 0 {
-		return s.fault(ctx, s.retryDamage(ctx))
+		if err := s.retryDamage(ctx); err != nil {
+			return s.fault(ctx, err)
+		}
 	}
-	return nil
+	return s.fault(ctx, s.retryLacks(ctx))
 }
 
 // readNew reads what was committed since the last pass, and commits it.
@@ -124,6 +132,15 @@ func (s *shard) readNew(ctx context.Context) error {
 			if err := s.tellDropped(ctx); err != nil {
 				return err
 			}
+			if err := s.tellOlder(ctx); err != nil {
+				return err
+			}
+		}
+		if err == nil && len(b.recreated) > 0 {
+			if err := s.recreate(ctx, &b); err != nil {
+				return err
+			}
+			continue // they are to be read now
 		}
 		if err == nil && !b.history {
 			return s.commit(ctx, &b)

@@ -139,6 +139,28 @@ func (t *Table) MaxID(v *sqlcipher.View) (int64, error) {
 	return stmt.ColumnInt64(0), nil
 }
 
+// RowMark is what a row is known again by.
+type RowMark struct{ ID, Created, ServerID int64 }
+
+// RowUpTo returns the row with the greatest id up to the given one, and whether there is
+// one.
+func (t *Table) RowUpTo(v *sqlcipher.View, id int64) (row RowMark, found bool, err error) {
+	column := sqlite3.QuoteIdentifier(t.ID())
+	stmt, err := v.Prepare(fmt.Sprintf("SELECT %s, %s, %s FROM %s WHERE %s <= ?1 ORDER BY %s DESC LIMIT 1",
+		column, t.column(colCreated), t.column(colServerID), sqlite3.QuoteIdentifier(t.Name), column, column))
+	if err != nil {
+		return row, false, fmt.Errorf("read a row again: %w", err)
+	}
+	defer stmt.Reset()
+	if err := stmt.BindInt64(1, id); err != nil {
+		return row, false, fmt.Errorf("read a row again: %w", err)
+	}
+	if !stmt.Step() {
+		return row, false, stmt.Err()
+	}
+	return RowMark{stmt.ColumnInt64(0), stmt.ColumnInt64(1), stmt.ColumnInt64(2)}, true, nil
+}
+
 // Silent says whether no row with an id up to upTo is there, of a username's conversation
 // where the table holds many. Of these it asks only when an index answers: otherwise, and
 // for no username, it says false.
