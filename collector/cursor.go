@@ -25,7 +25,7 @@ import (
 //	a/<account folder>                    the account has been reported
 //	f/<account folder>/<file>             the database last read to its end there, and its schema's counter: none, capture begins
 //	i/<account and conversation>/<day>    marks of messages captured without server ids: see mark; for good
-//	p/<account folder>/<person>/<mark>    who has been met, and a digest of how they were recorded last
+//	p/<account folder>/<person>/<mark>    who has been met, and a digest of how they were recorded last with that record's id, hidden
 //	k/<database>/<table hash>/<hash>/<month>  counts of a conversation's days; without table and hash, of what is out of scope
 //	y/<database>/<table hash>/<hash>/<month>  some of them are to be recorded
 //	g/<account folder>/<file>             fingerprint of a database's schema

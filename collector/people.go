@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"io/fs"
@@ -113,7 +114,7 @@ const (
 	metConversation = "conversation" // has a captured message
 	metSender       = "sender"       // sent one in a room
 	metOutside      = "outside"      // has a message that was out of scope
-	toldState       = "state"        // digest of what was recorded last
+	toldState       = "state"        // what was recorded last: see succeedState
 )
 
 // book is who has been met. Nobody is named in it: people stand under keyed digests of
@@ -198,12 +199,13 @@ func (a *account) recordPeople(ctx context.Context) error {
 		if r == nil {
 			continue
 		}
-		key, state := a.book.key(username, toldState), a.stateOf(r)
-		if a.book.marks[key] == state {
+		key := a.book.key(username, toldState)
+		value, news := a.succeedState(r, username, a.book.marks[key])
+		if !news {
 			continue
 		}
 		records = append(records, r)
-		told = append(told, spool.Cursor{Key: a.book.prefix + key, Value: []byte(state)})
+		told = append(told, spool.Cursor{Key: a.book.prefix + key, Value: []byte(value)})
 		if len(records) >= peopleBatch {
 			if err := flush(); err != nil {
 				return err
@@ -247,25 +249,57 @@ func (a *account) relevant(fresh map[string]struct{}, all bool) []string {
 	return slices.Sorted(maps.Keys(out))
 }
 
-// person makes the record of a contact or room, or nil when nothing is known.
+// succeedState makes the record of somebody's state the successor of what was told of
+// them last, and returns what is to be kept as told: a keyed digest of the state and,
+// hidden under a key stream, the record's id, which is derived from the state. It is no
+// news when the state is the same.
+func (a *account) succeedState(r *record.Record, username, told string) (value string, news bool) {
+	stream := func(state string) []byte {
+		sum := sha256.Sum256(slices.Concat(a.book.secret, []byte("told\x00"), []byte(username), []byte{0}, []byte(state)))
+		return sum[:]
+	}
+	hide := func(id, state string) string {
+		b := []byte(id)
+		subtle.XORBytes(b, b, stream(state))
+		return string(b)
+	}
+	state := a.stateOf(r)
+	if strings.HasPrefix(told, state) {
+		return "", false
+	}
+	const idSize = 28
+	if len(told) == len(state)+idSize { // earlier versions kept no id
+		r.Of = hide(told[len(state):], told[:len(state)])
+	}
+	switch {
+	case r.Room != nil:
+		r.ID = record.RoomID(a.id, r.Of, r.Room)
+	default:
+		r.ID = record.ContactID(a.id, r.Of, r.Contact)
+	}
+	return state + hide(r.ID, state), true
+}
+
+// person makes the record of a contact or room in the state that is known, which has no
+// predecessor yet, or nil when nothing is known.
 func (a *account) person(username string) *record.Record {
 	r := &record.Record{
 		V: record.Version, Device: a.c.opts.Device.String(), CapturedAt: a.c.now(), Account: a.party(), Client: a.client(),
 	}
 	if room := a.known.Room(username); room != nil {
-		r.Kind, r.Room, r.ID = record.KindRoom, room, record.RoomID(a.id, room)
+		r.Kind, r.Room, r.ID = record.KindRoom, room, record.RoomID(a.id, "", room)
 		return r
 	}
 	c := a.known.Contact(username)
 	if c == nil {
 		return nil
 	}
-	r.Kind, r.Contact, r.ID = record.KindContact, c, record.ContactID(a.id, c)
+	r.Kind, r.Contact, r.ID = record.KindContact, c, record.ContactID(a.id, "", c)
 	return r
 }
 
-// stateOf is a keyed digest of what a record of somebody says: the id is derived from
-// all of it.
+// stateOf is a keyed digest of what a record of somebody says, by the id that it has
+// without a predecessor, which is derived from all of it.
 func (a *account) stateOf(r *record.Record) string {
 	sum := sha256.Sum256(slices.Concat(a.book.secret, []byte("state\x00"), []byte(r.ID)))
 	return string(sum[:8])

@@ -156,3 +156,46 @@ func TestScopeChanges(t *testing.T) {
 		t.Errorf("a label taken away gave %q", got)
 	}
 }
+
+// A state of somebody that comes back after another one is a record of its own, which
+// names the one before: the archive has the history, whether the agent was restarted or
+// not. A device that begins anew gives the state that it finds its first record's id.
+func TestStateThatComesBack(t *testing.T) {
+	w := simtest.New(t)
+	w.Make(60, 4)
+	d := newDevice(t, w)
+	d.keys.set(w.Key())
+	var first *record.Record
+	for _, r := range ofKind(d.since(), record.KindContact) {
+		if r.Contact.ID != w.Owner && r.Contact.Kind == "direct" {
+			first = r
+		}
+	}
+	set := func(remark string) *record.Record {
+		t.Helper()
+		contacts(w, fmt.Sprintf("UPDATE contact SET remark = '%s' WHERE username = '%s'", remark, first.Contact.ID))
+		got := ofKind(d.since(), record.KindContact)
+		if len(got) != 1 || got[0].Contact.ID != first.Contact.ID || got[0].Contact.Remark != remark {
+			t.Fatalf("remark %q became %d records: %+v", remark, len(got), got)
+		}
+		if again := ofKind(d.since(), record.KindContact); len(again) != 0 {
+			t.Fatalf("a state that stays was recorded again: %+v", again[0])
+		}
+		return got[0]
+	}
+	last, ids := first, map[string]bool{first.ID: true}
+	for _, remark := range []string{"another", first.Contact.Remark, "another", first.Contact.Remark} {
+		r := set(remark)
+		if r.Of != last.ID || ids[r.ID] {
+			t.Errorf("state %q is %s of %s, after %s", remark, r.ID, r.Of, last.ID)
+		}
+		ids[r.ID], last = true, r
+	}
+	fresh := newDevice(t, w)
+	fresh.keys.set(w.Key())
+	for _, r := range ofKind(fresh.since(), record.KindContact) {
+		if r.Contact.ID == first.Contact.ID && (r.ID != first.ID || r.Of != "") {
+			t.Errorf("found anew it is %s of %q, not %s", r.ID, r.Of, first.ID)
+		}
+	}
+}

@@ -139,10 +139,13 @@ func kinds() map[string]*record.Record {
 	piece := about(record.KindMedia, record.PieceID("wxid_me", sum, 1<<20))
 	piece.Piece = &record.Piece{SHA256: sum, Size: 2 << 20, Offset: 1 << 20, Data: []byte{0, 255, 16}}
 	c := &record.Contact{ID: "1@openim", Kind: "wecom", Nick: "C", Remark: "C of sales", Alias: "sea", Labels: []string{"clients"}, Company: "Sea Ltd", Deleted: true}
-	contact := about(record.KindContact, record.ContactID("wxid_me", c))
+	contact := about(record.KindContact, record.ContactID("wxid_me", "", c))
 	contact.Contact = c
+	d := &record.Contact{ID: c.ID, Kind: c.Kind, Nick: c.Nick, Remark: "C of purchases"}
+	changed := about(record.KindContact, record.ContactID("wxid_me", contact.ID, d))
+	changed.Of, changed.Contact = contact.ID, d
 	g := &record.Room{ID: "123@chatroom", Name: "项目", Owner: "wxid_x", Members: []record.Member{{ID: "wxid_x", Name: "五", Inviter: "wxid_me"}, {ID: "wxid_me"}}, Announcement: "At nine"}
-	room := about(record.KindRoom, record.RoomID("wxid_me", g))
+	room := about(record.KindRoom, record.RoomID("wxid_me", "", g))
 	room.Room = g
 
 	event := about(record.KindEvent, "e_aaaaaaaaaaaaaaaaaaaaaaaaaa")
@@ -152,6 +155,6 @@ func kinds() map[string]*record.Record {
 	recovered.ID, recovered.Event, recovered.Severity, recovered.Of = "e_bbbbbbbbbbbbbbbbbbbbbbbbbb", record.EventRecovered, record.SeverityInfo, event.ID
 	return map[string]*record.Record{
 		"message": &message, "unknown": &unknown, "unreadable": &unreadable, "recall": &recall, "event": event, "recovered": &recovered,
-		"mentions": &mentions, "message-media": withMedia, "deletion": deletion, "media": media, "piece": piece, "contact": contact, "room": room,
+		"mentions": &mentions, "message-media": withMedia, "deletion": deletion, "media": media, "piece": piece, "contact": contact, "contact-changed": changed, "room": room,
 	}
 }

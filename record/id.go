@@ -49,14 +49,23 @@ func PieceID(account, sha256 string, offset int64) string {
 	return derive("f_", "tidemark piece v1", account, sha256, strconv.FormatInt(offset, 10))
 }
 
-// ContactID is the identity of a contact in one state: the same state is the same record.
-func ContactID(account string, c *Contact) string {
-	return derive("c_", "tidemark contact v1", account, string(appendAny(nil, c)))
+// ContactID is the identity of a contact in one state that followed another, whose record
+// of names; "" when none is known. The same state is the same record from two devices and
+// after a re-install, and another one when it comes back after a different one.
+func ContactID(account, of string, c *Contact) string {
+	return state("c_", "tidemark contact v1", account, of, appendAny(nil, c))
 }
 
 // RoomID is the identity of a room in one state, as [ContactID].
-func RoomID(account string, r *Room) string {
-	return derive("g_", "tidemark room v1", account, string(appendAny(nil, r)))
+func RoomID(account, of string, r *Room) string {
+	return state("g_", "tidemark room v1", account, of, appendAny(nil, r))
+}
+
+func state(prefix, domain, account, of string, content []byte) string {
+	if of == "" {
+		return derive(prefix, domain, account, string(content))
+	}
+	return derive(prefix, domain, account, string(content), of)
 }
 
 // NewEventID returns a fresh random identity for an event: an event happened
