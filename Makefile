@@ -71,5 +71,11 @@ bench: build simulator ## the figures of docs/benchmarks.md; makes a 1 GB accoun
 	TIDEMARK_BENCH=1 go test -run '^TestAppendRatio$$' -v -count 1 -timeout 20m ./spool
 	go test -run '^$$' -bench AppendHistory -benchtime 12x ./archive
 
+.PHONY: bench-media
+bench-media: build simulator ## the figures of docs/benchmarks.md about files; LARGE sets the size of the largest
+	go test -run '^$$' -bench '^BenchmarkDecode$$' ./collector/media
+	TIDEMARK_BENCH_FILES=10000 go test -run '^$$' -bench '^BenchmarkFiles$$' -benchtime 1x -timeout 60m ./collector
+	$(if $(LARGE),TIDEMARK_LARGE_MEDIA=$(LARGE) )go test -run '^TestLargeMedia$$' -v -count 1 -timeout 60m ./cmd/tidemark
+
 clean: ## what was built
 	rm -rf bin dist
