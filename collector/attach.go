@@ -57,6 +57,7 @@ const (
 type attachments struct {
 	c      *Collector
 	settle time.Duration // how long a file must be left alone before it counts as written
+	wait   time.Duration // how long a single pass waits for such files
 	wake   chan struct{}
 
 	mu       sync.Mutex // guards what follows, items, and the fields of accounts that say so
@@ -112,7 +113,7 @@ type sighting struct {
 }
 
 func newAttachments(c *Collector) *attachments {
-	return &attachments{c: c, settle: 2 * time.Second, wake: make(chan struct{}, 1), accounts: map[string]*mediaAccount{}}
+	return &attachments{c: c, settle: 2 * time.Second, wait: onceWait, wake: make(chan struct{}, 1), accounts: map[string]*mediaAccount{}}
 }
 
 func (at *attachments) giveUp() time.Duration {
@@ -245,7 +246,7 @@ func (at *attachments) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		started := time.Now()
-		next, err := at.round(ctx)
+		next, _, err := at.round(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -275,7 +276,7 @@ func (at *attachments) run(ctx context.Context) {
 // once captures what is there now. It waits a little for files that are being written.
 // Its error wraps spool.ErrFull when there was no room for all.
 func (at *attachments) once(ctx context.Context) error {
-	deadline := time.Now().Add(onceWait)
+	deadline := time.Now().Add(at.wait)
 	at.mu.Lock()
 	for _, a := range at.accounts {
 		for _, it := range a.items {
@@ -284,8 +285,8 @@ func (at *attachments) once(ctx context.Context) error {
 	}
 	at.mu.Unlock()
 	for {
-		next, err := at.round(ctx)
-		if err != nil || next.IsZero() || next.After(deadline) {
+		next, more, err := at.round(ctx)
+		if err != nil || next.IsZero() || !more && next.After(deadline) {
 			return err
 		}
 		select {
@@ -308,8 +309,8 @@ func (at *attachments) close() {
 }
 
 // round looks once for the files that are due. It returns when the next are, zero when
-// none is soon.
-func (at *attachments) round(ctx context.Context) (next time.Time, err error) {
+// none is soon, and whether some were due that it did not come to.
+func (at *attachments) round(ctx context.Context) (next time.Time, more bool, err error) {
 	at.mu.Lock()
 	accounts := sortedKeys(at.accounts)
 	young := time.Duration(0)
@@ -319,10 +320,11 @@ func (at *attachments) round(ctx context.Context) (next time.Time, err error) {
 	at.mu.Unlock()
 	var errs []error
 	for _, folder := range accounts {
-		soon, err := at.account(ctx, folder, young)
+		soon, left, err := at.account(ctx, folder, young)
 		if ctx.Err() != nil {
-			return time.Time{}, ctx.Err()
+			return time.Time{}, false, ctx.Err()
 		}
+		more = more || left
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -330,19 +332,19 @@ func (at *attachments) round(ctx context.Context) (next time.Time, err error) {
 			next = soon
 		}
 	}
-	return next, errors.Join(errs...)
+	return next, more, errors.Join(errs...)
 }
 
 // account looks for the files of one account that are due, and of those messages that
 // are younger than young.
-func (at *attachments) account(ctx context.Context, folder string, young time.Duration) (time.Time, error) {
+func (at *attachments) account(ctx context.Context, folder string, young time.Duration) (next time.Time, more bool, err error) {
 	now, wall := time.Now(), at.c.opts.Now()
 	at.mu.Lock()
 	a := at.accounts[folder]
 	r := &round{at: at, a: a, facts: a.facts, outside: a.outside, ctx: ctx, contents: map[string]bool{}}
 	if r.outside == nil {
 		at.mu.Unlock()
-		return time.Time{}, nil
+		return time.Time{}, false, nil
 	}
 	for _, it := range a.items {
 		if !it.next.After(now) || wall.Sub(it.Want.Sent) < young {
@@ -353,28 +355,27 @@ func (at *attachments) account(ctx context.Context, folder string, young time.Du
 	at.mu.Unlock()
 	// The newest first: they are what a person is about to recall.
 	slices.SortFunc(r.due, func(x, y *item) int { return y.Want.Sent.Compare(x.Want.Sent) })
-	more := len(r.due) > roundMax
+	more = len(r.due) > roundMax && !r.facts.gone
 	r.due = r.due[:min(len(r.due), roundMax)]
 	if r.facts.gone {
 		r.due = nil
 	}
-	err := r.run()
+	err = r.run()
 	at.mu.Lock()
 	defer at.mu.Unlock()
 	at.stand(a, r, err)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, false, err
 	}
 	if more {
-		return now, nil
+		return now, true, nil
 	}
-	var next time.Time
 	for _, it := range a.items {
 		if next.IsZero() || it.next.Before(next) {
 			next = it.next
 		}
 	}
-	return next, nil
+	return next, false, nil
 }
 
 // stand notes how the account's files stand after a round.

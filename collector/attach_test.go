@@ -665,6 +665,36 @@ func (m *meter) Append(ctx context.Context, l seal.Lane, r spool.Records, c ...s
 	return m.Spool.Append(ctx, seal.Messages, spool.Records{}, c...)
 }
 
+// A single pass captures all files that are there, however long it takes: its patience
+// is for files that are being written alone.
+func TestOncePassesNoFile(t *testing.T) {
+	a := newAttached(t)
+	sent := time.Now().Add(-48 * time.Hour)
+	plain := picture(1, 20)
+	var sql []message
+	for i := range 600 {
+		data := append(bytes.Clone(plain[:len(plain)-2]), byte(i), byte(i>>8), 0xff, 0xd9)
+		a.put(a.img(sent, stem(i)+"_h.dat"), v2(data), old)
+		sql = append(sql, message{kind: 3, sent: sent, content: `<msg><img length="1"/></msg>`, packed: append([]byte{0x1a, 0x22, 0x22, 0x20}, stem(i)...)})
+	}
+	a.send(sql...)
+	c := a.collector()
+	defer c.Close()
+	c.WaitForFiles(0)
+	if err := c.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	captured := 0
+	for _, r := range a.all() {
+		if r.Kind == record.KindMedia && r.Media[0].State == record.MediaCaptured {
+			captured++
+		}
+	}
+	if captured != len(sql) {
+		t.Errorf("%d files of %d were captured", captured, len(sql))
+	}
+}
+
 // Files stop before messages do: when the spool is nearly full, a text still goes in,
 // and the file does when there is room again.
 func TestFilesLeaveRoom(t *testing.T) {
