@@ -11,6 +11,10 @@ import (
 	"tidemark/seal"
 )
 
+// pagedMax is how much is read of batches before it leaves memory: a full spool that is
+// delivered would be in it whole by the end.
+const pagedMax = 16 << 20
+
 // Peek returns the oldest batches of the lane, in order, at least one if there is
 // any and otherwise about maxBytes of them. All are of one piece of the chain: what
 // comes behind a restart comes with the next Peek. It removes nothing; the batches
@@ -24,6 +28,12 @@ func (s *Spool) Peek(id seal.Lane, maxBytes int) ([]*seal.Batch, error) {
 	err := s.view(func(tx *bbolt.Tx) error {
 		out = nil
 		size := 0
+		defer func() {
+			if s.paged.Add(int64(size)) >= pagedMax {
+				s.paged.Store(0)
+				letGo(tx)
+			}
+		}()
 		c := tx.Bucket(lanesBucket).Bucket([]byte(id.String())).Cursor()
 		for k, raw := c.First(); k != nil; k, raw = c.Next() {
 			if len(out) > 0 && (size+len(raw) > maxBytes || out[len(out)-1].Seq+1 != binary.BigEndian.Uint64(k)) {

@@ -53,6 +53,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -114,6 +115,7 @@ type Spool struct {
 	path     string
 	clock    func() time.Time
 	lock     *os.File
+	paged    atomic.Int64 // bytes of batches read since letGo
 	recovery *Recovery
 
 	mu        sync.Mutex // guards what follows

@@ -35,22 +35,20 @@ func TestLargeMedia(t *testing.T) {
 
 	small := s.largeFile("small", 1<<20)
 	s.runAgent()
-	most := sampleHeap(t, s.agent.cmd.Process.Pid)
 	s.delivered(small)
-	before := most()
+	_, before := procMemory(t, s.agent.cmd.Process.Pid)
 	s.stop(s.agent)
 
 	large := s.largeFile("large", size)
 	began := time.Now()
 	s.runAgent()
-	most = sampleHeap(t, s.agent.cmd.Process.Pid)
 	s.delivered(large)
-	took, after := time.Since(began), most()
-	_, mapped := procMemory(t, s.agent.cmd.Process.Pid)
+	took := time.Since(began)
+	_, after := procMemory(t, s.agent.cmd.Process.Pid)
 	s.stop(s.agent)
 	s.agent = nil
-	t.Logf("%d bytes through a spool of %d in %.1f s, %.1f MB a second; the agent's own memory: at most %.1f MB, of a small file %.1f MB; with what is mapped of the spool %.1f MB",
-		size, size/4, took.Seconds(), float64(size)/1e6/took.Seconds(), after, before, mapped)
+	t.Logf("%d bytes through a spool of %d in %.1f s, %.1f MB a second; the agent's memory: at most %.1f MB, of a small file %.1f MB",
+		size, size/4, took.Seconds(), float64(size)/1e6/took.Seconds(), after, before)
 	if after > before+64 {
 		t.Errorf("the agent took %.1f MB, %.1f MB with a small file", after, before)
 	}
@@ -59,34 +57,6 @@ func TestLargeMedia(t *testing.T) {
 	s.must("tidemark", "once")
 	s.delivered(again)
 	s.must("tidemark-archive", "verify")
-}
-
-// sampleHeap follows the memory that is a process's own, not mapped of files, which the
-// system takes back as it likes. The function returned ends it and gives the most, in MiB.
-func sampleHeap(t testing.TB, pid int) (most func() float64) {
-	quit, result := make(chan struct{}), make(chan float64)
-	go func() {
-		top := 0.0
-		for {
-			select {
-			case <-quit:
-				result <- top
-				return
-			case <-time.After(50 * time.Millisecond):
-			}
-			data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-			if err != nil {
-				continue // it has ended, as delivered will say
-			}
-			for line := range strings.Lines(string(data)) {
-				var kb float64
-				if n, _ := fmt.Sscanf(line, "RssAnon: %f kB", &kb); n == 1 {
-					top = max(top, kb/1024)
-				}
-			}
-		}
-	}()
-	return func() float64 { close(quit); return <-result }
 }
 
 // largeFile has a file sent that cannot be compressed, and returns its sum.
