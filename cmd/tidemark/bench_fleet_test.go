@@ -166,8 +166,8 @@ func (b *bench) fleet() {
 			b.t.Errorf("%s: nothing was receipted", what)
 			return
 		}
-		rss, peak := procMemory(b, pid)
-		own, _ := procMemory(b, os.Getpid())
+		rss, peak := procMemory(b.t, pid)
+		own, _ := procMemory(b.t, os.Getpid())
 		b.say("(f) %s: %.0f messages/s of %d laptops; archive %.0f %% of a core, %.2f ms a message, %.0f MB resident (peak %.0f); capture to receipt p50 %.3f s, p95 %.3f s; all laptops in one process %.0f MB",
 			what, float64(count)/took, n, 100*cpu/took, 1e3*cpu/float64(count), rss, peak, quantile(d, 0.5), quantile(d, 0.95), own)
 	}
