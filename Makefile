@@ -9,7 +9,7 @@ DIST    := VERSION="$(VERSION)" SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git 
 FUZZTIME ?= 10s
 export TIDEMARK_SIMULATOR := $(CURDIR)/bin/simulator
 
-.PHONY: help build simulator demo test check race cross dist test-systemd policy fuzz crash faults bench clean
+.PHONY: help build simulator demo test check race cross dist dist-check test-systemd policy fuzz crash faults bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ dist: bin/tools/nfpm ## what is published, into dist/: packages, archives, check
 	$(DIST) binaries
 	$(DIST) packages
 	$(DIST) sums
+
+dist-check: dist ## builds dist/ again from a clone in another folder, and compares the sums
+	@set -e; t=$$(mktemp -d); trap 'rm -rf "$$t"' EXIT; git clone -q . "$$t/again"; mkdir -p "$$t/again/bin"; cp -r bin/tools "$$t/again/bin/"; \
+	  $(MAKE) -C "$$t/again" dist VERSION="$(VERSION)"; diff dist/SHA256SUMS "$$t/again/dist/SHA256SUMS"; echo "dist-check: the same bytes"
 
 policy: ## policy templates and the table of settings, anew from agent/config
 	go generate ./agent/config/template

@@ -14,14 +14,14 @@ const (
 
 const description = "Records the business WeChat conversations on this device for the organisation that manages it."
 
-// unit and plist are the definitions for systemd and launchd. The library's own have
+// unit and daemon are the definitions for systemd and launchd. The library's own have
 // limits and log files of an earlier age and no sandbox.
 //
 //go:embed tidemark.service
 var unit string
 
 //go:embed tidemark.plist
-var plist string
+var daemon string
 
 // Unit is the systemd unit.
 func Unit(o Options) string {
@@ -44,7 +44,7 @@ func LaunchDaemon(o Options) string {
 	for _, word := range o.command() {
 		command.WriteString("\t\t<string>" + html.EscapeString(word) + "</string>\n")
 	}
-	return strings.NewReplacer("@LABEL@", Name, "@COMMAND@", command.String()).Replace(plist)
+	return strings.NewReplacer("@LABEL@", Name, "@COMMAND@", command.String()).Replace(daemon)
 }
 
 // command is what the service runs.

@@ -2,12 +2,15 @@ package installer
 
 import (
 	"context"
-	"encoding/xml"
 	"errors"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"howett.net/plist"
 )
 
 // Promise: what the system is told to run is "tidemark run --config FILE", under a
@@ -26,7 +29,7 @@ func TestDefinition(t *testing.T) {
 }
 
 // Promise: the definitions name the program and its arguments, whatever is in their
-// paths, and hold no mark that was not filled in; launchd's is well-formed.
+// paths, and hold no mark that was not filled in.
 func TestDefinitions(t *testing.T) {
 	mark := regexp.MustCompile(`@[A-Z]+@|\{\{`) // the second are the library's own
 	o := Options{Executable: "/opt/Tide mark/100%/tidemark", Config: `/etc/"x" & <y>.yaml`, Writable: "/srv/tide mark"}
@@ -53,8 +56,52 @@ func TestDefinitions(t *testing.T) {
 			t.Errorf("%s: a mark is left:\n%s", name, c.text)
 		}
 	}
-	if err := xml.Unmarshal([]byte(LaunchDaemon(o)), new(struct{})); err != nil {
-		t.Errorf("launchd: %v", err)
+}
+
+// Promise: launchd reads the property list and finds a service of a stable name that
+// starts with the system, starts again, not at once, and has time to end.
+func TestLaunchDaemon(t *testing.T) {
+	o := Options{Executable: MacProgram, Config: "/a & b.yaml"}
+	var got struct {
+		Label                         string
+		ProgramArguments              []string
+		RunAtLoad, KeepAlive          bool
+		ThrottleInterval, ExitTimeOut int
+		Umask                         int
+		StandardErrorPath             string
+	}
+	if _, err := plist.Unmarshal([]byte(LaunchDaemon(o)), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Label != Name || !slices.Equal(got.ProgramArguments, []string{MacProgram, "run", "--config", "/a & b.yaml"}) {
+		t.Errorf("%+v", got)
+	}
+	if !got.RunAtLoad || !got.KeepAlive || got.ThrottleInterval < 5 || got.ExitTimeOut < 30 || got.Umask != 0o077 || got.StandardErrorPath == "" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Promise: the scripts of the packages are scripts of a POSIX shell.
+func TestScriptsParse(t *testing.T) {
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("no shell on this system")
+	}
+	scripts, err := filepath.Glob("packaging/p*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := filepath.Glob("packaging/macos/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if scripts = append(scripts, more...); len(scripts) != 7 {
+		t.Errorf("scripts: %v", scripts)
+	}
+	for _, script := range scripts {
+		if out, err := exec.Command(shell, "-n", script).CombinedOutput(); err != nil {
+			t.Errorf("%s: %s", script, out)
+		}
 	}
 }
 
