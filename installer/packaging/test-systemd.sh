@@ -138,7 +138,7 @@ says "not delivered: .* kept in /var/lib/tidemark"
 check "the system's log says it too" sh_ "journalctl -t tidemark | grep -q 'not delivered: '"
 check "the service is gone" not x systemctl is-active tidemark
 check "identity and spool are kept" sh_ "test -s /var/lib/tidemark/identity.json -a -s /var/lib/tidemark/spool.db"
-sh_ "systemd-run --quiet --unit=tidemark-archive tidemark-archive serve --dir /var/lib/tidemark-archive --listen 127.0.0.1:8440"
+sh_ "systemctl reset-failed tidemark-archive 2>/dev/null || true; systemd-run --quiet --unit=tidemark-archive tidemark-archive serve --dir /var/lib/tidemark-archive --listen 127.0.0.1:8440"
 check "installed again" sh_ "dpkg -i /pkg/tidemark_${new}_amd64.deb"
 within 60 "what was left is delivered, nothing is lost or doubled" compared
 [ "$(device)" = "$first" ] || fail "the identity is another"
