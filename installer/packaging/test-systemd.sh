@@ -138,13 +138,13 @@ says "not delivered: .* kept in /var/lib/tidemark"
 check "the system's log says it too" sh_ "journalctl -t tidemark | grep -q 'not delivered: '"
 check "the service is gone" not x systemctl is-active tidemark
 check "identity and spool are kept" sh_ "test -s /var/lib/tidemark/identity.json -a -s /var/lib/tidemark/spool.db"
-sh_ "systemctl reset-failed tidemark-archive 2>/dev/null || true; systemd-run --quiet --unit=tidemark-archive tidemark-archive serve --dir /var/lib/tidemark-archive --listen 127.0.0.1:8440"
+sh_ "systemd-run --quiet --unit=tidemark-archive-again tidemark-archive serve --dir /var/lib/tidemark-archive --listen 127.0.0.1:8440"
 check "installed again" sh_ "dpkg -i /pkg/tidemark_${new}_amd64.deb"
 within 60 "what was left is delivered, nothing is lost or doubled" compared
 [ "$(device)" = "$first" ] || fail "the identity is another"
 
 echo "== purge"
-sh_ "systemctl stop tidemark-archive"
+sh_ "systemctl stop tidemark-archive-again"
 chat --count 5 --rate 0
 within 60 "records wait" sh_ "! tidemark status > status.txt; grep -E '^waiting +[1-9]' status.txt"
 check "purged" sh_ "apt-get purge -y tidemark"
