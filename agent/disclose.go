@@ -169,7 +169,7 @@ func (p *pipeline) writeManifest(running bool) {
 func (d *disclosed) manifest(accounts []collector.AccountStatus, running bool, version, url string) *disclosure.Manifest {
 	c := d.config
 	m := &disclosure.Manifest{
-		V: 1, Running: running, Version: version, Notice: d.notice, ArchiveURL: url, History: c.HistoryText(),
+		V: 1, Running: running, Version: version, Held: len(c.Held()) > 0, Notice: d.notice, ArchiveURL: url, History: c.HistoryText(),
 		Accounts: rule(c.Scope.Accounts), Talks: rule(c.Scope.Conversations), Files: []string{}, MaxBytes: c.Media.MaxBytes,
 		Sources: append([]string{}, c.Sources...), Present: []disclosure.Account{},
 	}

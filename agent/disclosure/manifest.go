@@ -22,6 +22,7 @@ type Manifest struct {
 	Made    time.Time `json:"made"`
 	Running bool      `json:"running"` // the agent, when this was made
 	Version string    `json:"program_version"`
+	Held    bool      `json:"held,omitempty"` // nothing is captured: what may be cannot be told from the settings
 
 	Notice     Notice    `json:"notice"`
 	ArchiveURL string    `json:"archive_url,omitempty"`

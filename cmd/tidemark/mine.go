@@ -67,6 +67,8 @@ func writeMine(out io.Writer, mine *agent.Mine, language string) error {
 		switch {
 		case !a.Known:
 			state = w.unknown
+		case m.Held:
+			state = w.notNow
 		case a.State == string(collector.StateExcluded):
 			state = w.excluded
 		case a.Severity == record.SeverityBlind:
@@ -86,6 +88,9 @@ func writeMine(out io.Writer, mine *agent.Mine, language string) error {
 	runs := w.runs
 	if !m.Running {
 		runs = w.stopped
+	}
+	if m.Held {
+		runs += "; " + w.held
 	}
 	fmt.Fprintf(t, "%s\t%s (%s %s)\n", w.recorder, runs, w.asOf, stamp(m.Made))
 	fmt.Fprintf(t, "%s\t%s %s\n", w.into, m.Notice.Archive, m.ArchiveURL)

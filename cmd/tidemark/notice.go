@@ -183,7 +183,7 @@ type words struct {
 	accounts, none, captured, excluded     string
 	unknown, notNow, lastRead, since       string
 	scope, left, files, noFiles, upTo      string
-	noLimit, history                       string
+	noLimit, history, held                 string
 }
 
 func wordsOf(language string) words {
@@ -194,7 +194,7 @@ func wordsOf(language string) words {
 			"您的微信账号", "没有找到", "正在留存", "不在留存范围内",
 			"尚未检查", "目前未留存", "最近读取", "自",
 			"留存范围", "不含", "文件", "不留存文件", "单个不超过",
-			"大小不限", "历史消息",
+			"大小不限", "历史消息", "因设置有误，暂不留存任何内容",
 		}
 	}
 	return words{
@@ -203,7 +203,7 @@ func wordsOf(language string) words {
 		"Your WeChat accounts", "none is found", "recorded", "not recorded: out of scope",
 		"not looked at yet", "not recorded now", "last read", "since",
 		"conversations", "without", "files", "none", "each up to",
-		"of any size", "history",
+		"of any size", "history", "records nothing at the moment, for its settings are wrong",
 	}
 }
 
