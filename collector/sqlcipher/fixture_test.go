@@ -186,7 +186,9 @@ func (s *source) mirrorSides() {
 		os.Remove(s.path + "-wal")
 	} else {
 		wal := s.read(s.plain + "-wal")
-		s.write(s.path+"-wal", s.seal.wal(wal, s.big), len(wal))
+		valid := s.seal.wal(wal, s.big)
+		s.write(s.path+"-wal", valid, len(wal))
+		s.mirrorStale(wal, len(valid))
 	}
 	if s.noSHM {
 		os.Remove(s.path + "-shm")
@@ -207,6 +209,29 @@ func (s *source) main() []byte {
 		}
 	}
 	return main
+}
+
+// mirrorStale gives the frames behind the valid ones, which came and went between two
+// calls, their headers at least.
+func (s *source) mirrorStale(wal []byte, valid int) {
+	s.t.Helper()
+	f, err := os.OpenFile(s.path+"-wal", os.O_RDWR, 0)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer f.Close()
+	size := frameHeaderSize + s.seal.params.PageSize
+	for off := max(valid, walHeaderSize); off+size <= len(wal); off += size {
+		var now [16]byte // up to the checksum, which is another in the mirror
+		if _, err := f.ReadAt(now[:], int64(off)); err != nil {
+			s.t.Fatal(err)
+		}
+		if now != [16]byte(wal[off:]) {
+			if _, err := f.WriteAt(wal[off:off+frameHeaderSize], int64(off)); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
 }
 
 // copied brings the mirror as far as a checkpoint that has copied pages up to one: the

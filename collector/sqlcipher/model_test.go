@@ -18,7 +18,8 @@ import (
 // checkpoints, and whatever other readers hold them up, a View gives exactly the
 // newest committed state; and when the writer goes on in the middle of one, the state
 // it began with or ErrMoved. What a connection keeps from a view that moved, its
-// schema and its statements, never shows in a later one.
+// schema and its statements, never shows in a later one. Pages that differ between two
+// views are among those that changed, whenever these are known.
 type machine struct {
 	t         *rapid.T
 	src       *source
@@ -32,6 +33,10 @@ type machine struct {
 	next      int
 	held      int // views that held although the writer went on meanwhile
 	kept      int // views that moved and left their connection
+	linked    int // views that knew what had changed across a restart of the WAL
+
+	mark  Mark              // of the last undisturbed view
+	pages map[uint32]string // as they were then
 }
 
 const stateQuery = "SELECT id || '=' || body FROM t ORDER BY id"
@@ -183,13 +188,41 @@ func (m *machine) view() {
 	m.src.mirror()
 	want := m.want()
 	var got []string
-	err := m.db.View(context.Background(), func(v *View) (err error) { got, err = m.read(v); return err })
+	err := m.db.View(context.Background(), func(v *View) (err error) {
+		if got, err = m.read(v); err == nil {
+			err = m.changes(v)
+		}
+		return err
+	})
 	if err != nil {
 		m.t.Fatalf("undisturbed view: %v", err)
 	}
 	if !slices.Equal(got, want) {
 		m.t.Fatalf("undisturbed view: %d rows, want the %d committed: %s", len(got), len(want), firstDifference(got, want))
 	}
+}
+
+// changes compares pages with those of the last undisturbed view.
+func (m *machine) changes(v *View) error {
+	now := make(map[uint32]string)
+	buf := make([]byte, m.src.seal.params.PageSize)
+	for p := uint32(1); p <= uint32(v.Pages()); p++ {
+		if err := v.snap.readPage(v.conn.file.dec, p, buf); err != nil {
+			return err
+		}
+		now[p] = string(buf)
+	}
+	changed, known := v.ChangedSince(m.mark)
+	for p, was := range m.pages {
+		if _, ok := changed[p]; known && !ok && now[p] != was && int(p) <= v.Pages() {
+			m.t.Fatalf("page %d changed and is not among the %d pages that did", p, len(changed))
+		}
+	}
+	if known && v.snap.gen.id != m.mark.generation {
+		m.linked++
+	}
+	m.mark, m.pages = v.Commit(), now
+	return nil
 }
 
 // torn looks while a checkpoint is copying pages: what the writer did since the mirror
@@ -322,7 +355,7 @@ func firstDifference(a, b []string) string {
 }
 
 func TestModel(t *testing.T) {
-	held, kept, moved := 0, 0, uint64(0)
+	held, kept, linked, moved := 0, 0, 0, uint64(0)
 	rapid.Check(t, func(rt *rapid.T) {
 		params := rapid.SampledFrom([]Params{V4, M3}).Draw(rt, "params")
 		params.OldSHM = rapid.Bool().Draw(rt, "old shm")
@@ -331,7 +364,7 @@ func TestModel(t *testing.T) {
 		src.big = rapid.Bool().Draw(rt, "big endian")
 		src.noSHM = rapid.Bool().Draw(rt, "no shm")
 		// A cache of a few pages, so that unfinished transactions reach the WAL.
-		src.exec("PRAGMA cache_size = 3; PRAGMA journal_size_limit = 20000")
+		src.exec("PRAGMA cache_size = 3; PRAGMA journal_size_limit = " + rapid.SampledFrom([]string{"20000", "1000000"}).Draw(rt, "limit"))
 		src.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, body)")
 		reader, err := sqlite3.Open(src.plain)
 		if err != nil {
@@ -353,11 +386,11 @@ func TestModel(t *testing.T) {
 			"torn":      m.torn,
 		})
 		m.view()
-		held, kept = held+m.held, kept+m.kept
+		held, kept, linked = held+m.held, kept+m.kept, linked+m.linked
 		moved += db.Counters().Moved
 	})
-	t.Logf("%d disturbed views held, %d moved, %d of them left their connection", held, moved, kept)
-	if held == 0 || kept == 0 || moved <= uint64(kept) {
+	t.Logf("%d disturbed views held, %d moved, %d of them left their connection, %d knew changes across a restart", held, moved, kept, linked)
+	if held == 0 || kept == 0 || linked == 0 || moved <= uint64(kept) {
 		t.Error("the model never met all outcomes, so it shows little")
 	}
 }

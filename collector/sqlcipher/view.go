@@ -113,16 +113,14 @@ func (v *View) Identity() Identity { return v.snap.identity }
 func (v *View) Pages() int { return int(v.conn.file.pages) }
 
 // ChangedSince returns the numbers of all pages that commits after mark wrote, up
-// to this snapshot. known is false when that cannot be told, because the WAL was
-// restarted since or there is none: then anything may have changed.
+// to this snapshot. known is false when that cannot be told: there is no WAL, or it was
+// restarted since, more than once or with frames before that nobody saw. Then anything
+// may have changed.
 func (v *View) ChangedSince(mark Mark) (pages map[uint32]struct{}, known bool) {
-	s := v.snap
-	if s.gen == nil || mark.generation != s.gen.id || mark.frame > s.last {
+	if v.snap.gen == nil {
 		return nil, false
 	}
-	pages = make(map[uint32]struct{})
-	s.gen.between(mark.frame, s.last, func(page uint32) { pages[page] = struct{}{} })
-	return pages, true
+	return v.snap.gen.since(mark.generation, mark.frame, v.snap.last)
 }
 
 // Trace starts noting which pages SQLite reads, until stop, which returns their

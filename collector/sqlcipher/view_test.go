@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -592,6 +593,125 @@ func TestChangedPagesAndTrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Across one restart of the WAL changes are known, if every frame before it was seen
+// and that can be shown; otherwise they are not.
+func TestChangesAcrossARestart(t *testing.T) {
+	const restart = "PRAGMA wal_checkpoint(RESTART); "
+	const a, b = "UPDATE a SET body = body + 1", "UPDATE b SET body = body + 1"
+	for _, tt := range []struct {
+		name    string
+		before  bool // frames of an older generation stand behind those of this one
+		seen    string
+		unseen  string
+		known   bool
+		changed string // tables
+	}{
+		{"one restart", true, a, restart + b, true, "ab"},
+		{"and nothing before it", true, "", restart + b, true, "b"},
+		{"as long as the one before", true, a, restart + b + "; " + b, true, "ab"},
+		{"longer than the one before", true, a, restart + b + "; " + b + "; " + b, false, ""},
+		{"frames before it that nobody saw", true, "", a + "; " + restart + b, false, ""},
+		{"and as many after it", true, "", a + "; " + restart + b + "; " + b, false, ""},
+		{"two restarts", true, "", restart + a + "; " + restart + b, false, ""},
+		{"nothing behind the frames", false, a, restart + b, false, ""},
+		{"a truncation", true, a, "PRAGMA wal_checkpoint(TRUNCATE); " + b, false, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			src := newSource(t, V4)
+			src.exec("CREATE TABLE a(body); CREATE TABLE b(body); INSERT INTO a VALUES(1); INSERT INTO b VALUES(1)")
+			if tt.before {
+				src.exec(restart + a)
+			}
+			src.mirror()
+			db := src.db()
+			var mark Mark
+			roots := map[string]uint32{}
+			err := db.View(t.Context(), func(v *View) error {
+				mark = v.Commit()
+				for _, table := range []string{"a", "b"} {
+					rows, err := query(v, "SELECT rootpage FROM sqlite_schema WHERE name = '"+table+"'")
+					if err != nil {
+						return err
+					}
+					n, err := strconv.Atoi(rows[0])
+					if err != nil {
+						return err
+					}
+					roots[table] = uint32(n)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, sql := range []string{tt.seen, tt.unseen} {
+				src.exec(sql)
+				src.mirror()
+				if changed, err := db.Changed(t.Context(), mark); err != nil || changed != (sql != "") {
+					t.Fatalf("changed after %q: %t, %v", sql, changed, err)
+				}
+			}
+			err = db.View(t.Context(), func(v *View) error {
+				pages, known := v.ChangedSince(mark)
+				changed := ""
+				for _, table := range []string{"a", "b"} {
+					if _, ok := pages[roots[table]]; ok {
+						changed += table
+					}
+				}
+				if known != tt.known || changed != tt.changed {
+					t.Errorf("changes known: %t, of tables %q; want %t, %q", known, changed, tt.known, tt.changed)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// A commit and a restart between the frames of a look and what it finds behind them:
+// that is the next generation's, and proves nothing.
+func TestRestartWithinALook(t *testing.T) {
+	const restart = "PRAGMA wal_checkpoint(RESTART); "
+	const a, b = "UPDATE a SET body = body + 1; ", "UPDATE b SET body = body + 1; "
+	src := newSource(t, V4)
+	src.exec("CREATE TABLE a(body); CREATE TABLE b(body); INSERT INTO a VALUES(1); INSERT INTO b VALUES(1);" + restart + a)
+	src.mirror()
+	db := src.db()
+	var mark Mark
+	look := func(fn func(*View)) {
+		t.Helper()
+		if err := db.View(t.Context(), func(v *View) error { fn(v); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(func(v *View) { mark = v.Commit() })
+	src.exec(a)
+	src.mirror()
+	headers := 0 // of frames: the last one seen, the next, and the one behind that
+	fs := &interruptedFS{filesystem: db.fs, when: func(path string, size int, off int64) bool {
+		if size == frameHeaderSize {
+			headers++
+		}
+		return headers == 3
+	}}
+	fs.then = func() {
+		src.exec(a + restart + b + b + b)
+		src.mirror()
+	}
+	db.fs = fs
+	if _, err := db.Changed(t.Context(), mark); err != nil || headers != 3 {
+		t.Fatalf("%v after %d headers", err, headers)
+	}
+	look(func(v *View) {
+		if _, known := v.ChangedSince(mark); known {
+			t.Error("changes are known although a commit was not seen")
+		}
+	})
 }
 
 // A second look at the same snapshot reads nothing but headers; a new commit costs

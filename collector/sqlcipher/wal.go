@@ -108,8 +108,22 @@ type generation struct {
 	latest map[uint32]uint32 // page number -> its last frame
 	dbSize uint32            // pages of the database at the last commit
 	sum    [2]uint32         // running checksum after the last commit
-	tail   [frameHeaderSize]byte
+	tail   frameHeader       // of the last committed frame
+	beyond frameHeader       // what stands behind the last committed frame
+	former *former           // the generation before this one, if it is known to its end
 }
+
+// former is what remains known of a generation after the restart that ended it.
+type former struct {
+	id    uint64
+	pages []uint32 // as in generation
+}
+
+// frameHeader is a frame's header as it stands in the file, all zero when it was not
+// read in full.
+type frameHeader [frameHeaderSize]byte
+
+func (h *frameHeader) salts() [8]byte { return [8]byte(h[8:16]) }
 
 func newGeneration(id uint64, h walHeader) *generation {
 	return &generation{
@@ -155,6 +169,49 @@ func (g *generation) frameOffset(f uint32) int64 {
 	return walHeaderSize + int64(f-1)*g.frameSize
 }
 
+// since returns the pages of all frames after frame from of the generation with an id,
+// this one or the one before, up to frame to of this one. ok is false when they are not
+// known.
+func (g *generation) since(id uint64, from, to uint32) (pages map[uint32]struct{}, ok bool) {
+	pages = make(map[uint32]struct{})
+	add := func(page uint32) { pages[page] = struct{}{} }
+	switch f := g.former; {
+	case id == g.id && from <= to:
+	case f != nil && id == f.id && from <= uint32(len(f.pages)):
+		for _, p := range f.pages[from:] {
+			add(p)
+		}
+		from = 0
+	default:
+		return nil, false
+	}
+	g.between(from, to, add)
+	return pages, true
+}
+
+// follows reports that the WAL, whose header is h now, was restarted once since g was
+// last read, and that g had no frame then that was not seen: SQLite adds one to the
+// first salt at each restart and writes frames one behind the other, and the place
+// behind the last frame seen holds what it held then, left there by a generation older
+// than g. A frame of g, or of the one that follows, would have replaced it.
+//
+// What was committed since a moment in g is therefore g's frames after it and the new
+// generation's from the first.
+func (g *generation) follows(h *walHeader, r io.ReaderAt) bool {
+	salt := func(salts [8]byte) uint32 { return binary.BigEndian.Uint32(salts[:]) }
+	mine := salt(g.header.salts())
+	if salt(h.salts()) != mine+1 || h.pageSize() != g.pageSize || g.beyond == (frameHeader{}) {
+		return false
+	}
+	if int32(mine-salt(g.beyond.salts())) <= 0 {
+		return false
+	}
+	last, _ := g.last()
+	var now frameHeader
+	n, _ := r.ReadAt(now[:], g.frameOffset(last+1))
+	return n == len(now) && now == g.beyond
+}
+
 // errRewritten: the same header, but not the frames that were there before. SQLite
 // never does this to committed frames; a restored copy or a lost sync might.
 var errRewritten = errors.New("wal rewritten in place")
@@ -165,7 +222,7 @@ var errRewritten = errors.New("wal rewritten in place")
 // them until they are committed. One caller at a time; readers go on meanwhile.
 func (g *generation) catchUp(r io.ReaderAt) error {
 	last, _ := g.last()
-	var head [frameHeaderSize]byte
+	var head frameHeader
 	if last > 0 {
 		if n, err := r.ReadAt(head[:], g.frameOffset(last)); n < len(head) {
 			return shortOr(err, errRewritten)
@@ -176,12 +233,28 @@ func (g *generation) catchUp(r io.ReaderAt) error {
 	}
 	// Most calls find nothing: look at one frame header before reading any page.
 	if n, err := r.ReadAt(head[:], g.frameOffset(last+1)); n < len(head) {
+		g.beyond = frameHeader{}
 		return shortOr(err, nil)
 	}
-	if [8]byte(head[8:16]) != g.header.salts() {
+	g.beyond = head
+	if head.salts() != g.header.salts() {
 		return nil
 	}
+	if err := g.readFrames(r, last); err != nil {
+		return err
+	}
+	if now, _ := g.last(); now != last {
+		n, err := r.ReadAt(g.beyond[:], g.frameOffset(now+1))
+		if n < len(g.beyond) {
+			g.beyond = frameHeader{}
+			return shortOr(err, nil)
+		}
+	}
+	return nil
+}
 
+// readFrames reads on after frame last.
+func (g *generation) readFrames(r io.ReaderAt, last uint32) error {
 	var (
 		pending []uint32
 		sum     = g.sum
@@ -207,7 +280,7 @@ func (g *generation) catchUp(r io.ReaderAt) error {
 			pending = append(pending, page)
 			next++
 			if size != 0 {
-				g.commit(pending, size, sum, [frameHeaderSize]byte(b))
+				g.commit(pending, size, sum, frameHeader(b))
 				pending = pending[:0]
 			}
 		}
@@ -221,7 +294,7 @@ func (g *generation) catchUp(r io.ReaderAt) error {
 }
 
 // commit adds the frames of one transaction.
-func (g *generation) commit(pages []uint32, dbSize uint32, sum [2]uint32, tail [frameHeaderSize]byte) {
+func (g *generation) commit(pages []uint32, dbSize uint32, sum [2]uint32, tail frameHeader) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, p := range pages {
@@ -264,8 +337,12 @@ func (f *follower) sync(r io.ReaderAt) (g *generation, h walHeader, n int, err e
 	if err := h.check(); err != nil {
 		return nil, h, n, err
 	}
-	if f.current == nil || f.current.header != h {
+	if was := f.current; was == nil || was.header != h {
+		linked := was != nil && was.follows(&h, r)
 		f.start(h)
+		if linked {
+			f.current.former = &former{was.id, was.pages}
+		}
 	}
 	err = f.current.catchUp(r)
 	if errors.Is(err, errRewritten) {
