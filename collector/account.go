@@ -58,13 +58,16 @@ type database struct {
 	db     *sqlcipher.DB
 	mark   sqlcipher.Mark
 	looked sqlcipher.Mark // where it stood when the account was last looked at as a whole
+	since  time.Time      // when that look was first made
 }
 
-// rest frees what a database that has been silent since the last look holds.
-func (d *database) rest() bool {
+// silent says whether nothing was read from the database since the last look.
+func (d *database) silent(now time.Time) bool {
 	silent := d.mark == d.looked
-	d.looked = d.mark
-	return silent && d.db.Rest()
+	if !silent {
+		d.looked, d.since = d.mark, now
+	}
+	return silent
 }
 
 const accountFile = "" // the state of the account as a whole
@@ -235,12 +238,32 @@ func (a *account) pass(ctx context.Context, look bool) error {
 	return nil
 }
 
-// rest gives memory back while the client is silent: a connection takes megabytes, and
-// opening one again a few milliseconds.
+// A connection takes megabytes, and opening one again some milliseconds; but seconds where
+// SQLite reads a schema of thousands of tables. These stay for a while.
+const (
+	largeSchema = 1 << 20   // bytes
+	largeMost   = 2         // connections of an account
+	largeFor    = time.Hour // after the last change
+)
+
+// rest gives memory back while the client is silent.
 func (a *account) rest() {
-	freed := false
+	var silent, large []*database
+	now := a.c.now()
 	for d := range a.databases() {
-		freed = d.rest() || freed
+		switch {
+		case !d.silent(now):
+		case d.db.Schema() >= largeSchema && now.Sub(d.since) < largeFor:
+			large = append(large, d)
+		default:
+			silent = append(silent, d)
+		}
+	}
+	slices.SortStableFunc(large, func(x, y *database) int { return y.since.Compare(x.since) })
+	silent = append(silent, large[min(len(large), largeMost):]...)
+	freed := false
+	for _, d := range silent {
+		freed = d.db.Rest() || freed
 	}
 	if freed {
 		debug.FreeOSMemory()

@@ -16,6 +16,7 @@ func (s *shard) readNames(v *sqlcipher.View, pages map[uint32]struct{}, known bo
 	if s.names != nil && known && !slices.ContainsFunc(s.namesPages, func(p uint32) bool { _, hit := pages[p]; return hit }) {
 		return nil
 	}
+	s.learnt = true
 	stop := v.Trace()
 	names, err := s.a.schema.ReadNames(v)
 	read := stop()
@@ -41,6 +42,7 @@ func (s *shard) load(v *sqlcipher.View) error {
 	if s.loaded && version == s.schema {
 		return nil
 	}
+	s.learnt = true
 	tables, err := s.a.schema.Tables(v)
 	if err != nil {
 		return err

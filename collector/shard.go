@@ -38,6 +38,7 @@ type shard struct {
 	schema     int64
 	olderTold  bool
 	loaded     bool // schema and tables are known
+	learnt     bool // schema or names were read in the view that is under way
 	tables     map[string]*table
 	gone       []*table            // dropped with their conversations, whose days are still to be counted
 	undecided  map[string]struct{} // tables that wait for their usernames to be told from what is out of scope
@@ -192,11 +193,16 @@ type committed struct{ error }
 func (s *shard) read(ctx context.Context, b *batch, only *table) error {
 	return sqlcipher.Retry(ctx, attempts, func() error {
 		*b = batch{at: s.a.c.now()}
+		sequences := s.sequences.Clone()
+		s.learnt = false
 		err := s.db.View(ctx, func(v *sqlcipher.View) error { return s.readView(ctx, v, b, only) })
 		if errors.Is(err, sqlcipher.ErrMoved) {
-			// What was learnt of schema and names may mix two states.
-			s.loaded, s.names = false, nil
-			s.sequences.Forget()
+			// What was learnt in it may mix two states; what was known before is as good as
+			// it was, for its mark stays.
+			if s.learnt {
+				s.loaded, s.names = false, nil
+			}
+			s.sequences = sequences
 		}
 		return err
 	})

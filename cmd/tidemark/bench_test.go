@@ -331,6 +331,9 @@ func (b *bench) message(w *simtest.World) cost {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { c.Run(ctx) })
+	for c.Status().Passes == 0 { // the collector's own start
+		time.Sleep(100 * time.Millisecond)
+	}
 	chat := w.Chat(chatArgs()...)
 	time.Sleep(5 * time.Second) // the client's start and its first commits
 	cpu, bytes, count := b.usage(), b.readBytes(), m.messages()

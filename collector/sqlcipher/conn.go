@@ -24,7 +24,8 @@ type conn struct {
 	begin  *sqlite3.Stmt
 	probe  *sqlite3.Stmt // needs the schema and reads nothing
 	commit *sqlite3.Stmt
-	parses int // how often probe was prepared again by the end of the last view; -1: this is the first
+	parses int   // how often probe was prepared again by the end of the last view; -1: this is the first
+	schema int64 // bytes of memory
 
 	stmts  map[string]*list.Element // of *sqlite3.Stmt
 	recent *list.List               // the least recently used last
@@ -87,8 +88,10 @@ func (c *conn) finish() (sameSchema bool, err error) {
 	if !c.sql.GetAutocommit() {
 		errs = append(errs, c.probe.Exec())
 		parses := c.probe.Status(sqlite3.STMTSTATUS_REPREPARE, false)
-		sameSchema = parses == c.parses
-		c.parses = parses
+		if sameSchema = parses == c.parses; !sameSchema {
+			c.parses = parses
+			c.schema, _, _ = c.sql.Status(sqlite3.DBSTATUS_SCHEMA_USED, false) // cannot fail but for misuse
+		}
 	}
 	for _, s := range c.extra {
 		errs = append(errs, s.Close())

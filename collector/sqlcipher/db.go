@@ -156,6 +156,18 @@ func (db *DB) Rest() bool {
 	return idle != nil
 }
 
+// Schema is how many bytes of memory the schema takes in the idle connection, and a
+// measure of what opening another costs: 9 MB, and seconds of CPU time, for 5,000 tables
+// of four indexes. It is 0 when there is no idle connection.
+func (db *DB) Schema() int64 {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.idle == nil {
+		return 0
+	}
+	return db.idle.schema
+}
+
 // Check opens the database as View does, verifies page 1 with a candidate key, and
 // runs no SQL. Its errors are View's.
 func (db *DB) Check(ctx context.Context) error {

@@ -1015,8 +1015,14 @@ func TestRest(t *testing.T) {
 	db := src.db(func(o *Options) { o.Derived = cache })
 	before := mustRows(t, db, "SELECT name FROM sqlite_schema")
 	derived := cache.Derivations()
+	if db.Schema() == 0 {
+		t.Error("the schema takes no memory")
+	}
 	if !db.Rest() {
 		t.Error("there was no connection to free")
+	}
+	if n := db.Schema(); n != 0 {
+		t.Errorf("the schema takes %d bytes without a connection", n)
 	}
 	if db.Rest() {
 		t.Error("the connection is still there")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
@@ -26,7 +27,7 @@ type rowIDs struct{ from, to int64 }
 // Read returns the sequences that may differ from those of the last call, given the
 // pages written since; known is false when these cannot be told. all says that
 // every sequence was returned. What a call learnt in a view that did not hold must be
-// dropped by Forget.
+// dropped: by Forget, or for a clone made before.
 func (q *Sequences) Read(v *sqlcipher.View, pages map[uint32]struct{}, known bool) (found map[string]int64, all bool, err error) {
 	if known = known && q.leaves != nil; known {
 		for _, p := range q.inner {
@@ -64,6 +65,11 @@ func (q *Sequences) Read(v *sqlcipher.View, pages map[uint32]struct{}, known boo
 		maps.Copy(found, more)
 	}
 	return found, false, nil
+}
+
+// Clone returns a copy, to go back to when a view did not hold.
+func (q *Sequences) Clone() Sequences {
+	return Sequences{leaves: maps.Clone(q.leaves), inner: slices.Clone(q.inner)}
 }
 
 // Forget drops what is known of pages.
