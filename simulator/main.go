@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(makeCommand(), chatCommand(), migrateCommand(), execCommand(), scanCommand(), compareCommand(), demoCommand(), kindsCommand())
+	root.AddCommand(makeCommand(), chatCommand(), migrateCommand(), execCommand(), sqlCommand(), scanCommand(), compareCommand(), demoCommand(), kindsCommand())
 	root.SetArgs(args)
 	root.SetOut(out)
 	if err := root.ExecuteContext(ctx); err != nil {
