@@ -241,7 +241,7 @@ func (a *account) pass(ctx context.Context, look bool) error {
 // A connection takes megabytes, and opening one again some milliseconds; but seconds where
 // SQLite reads a schema of thousands of tables. These stay for a while.
 const (
-	largeSchema = 1 << 20   // bytes
+	largeSchema = 512 << 10 // bytes: of some 300 conversations
 	largeMost   = 2         // connections of an account
 	largeFor    = time.Hour // after the last change
 )
