@@ -335,7 +335,10 @@ func (b *bench) message(w *simtest.World) cost {
 		time.Sleep(100 * time.Millisecond)
 	}
 	chat := w.Chat(chatArgs()...)
-	time.Sleep(5 * time.Second) // the client's start and its first commits
+	for m.messages() == 0 { // the client's start
+		time.Sleep(100 * time.Millisecond)
+	}
+	time.Sleep(2 * time.Second)
 	cpu, bytes, count := b.usage(), b.readBytes(), m.messages()
 	time.Sleep(chatFor - 8*time.Second)
 	n := float64(m.messages() - count)
