@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,7 +18,6 @@ import (
 
 	"tidemark/agent/config"
 	"tidemark/collector"
-	"tidemark/internal/state"
 	"tidemark/record"
 	"tidemark/seal"
 	"tidemark/seal/protocol"
@@ -456,44 +454,5 @@ func TestNoContentNoKeys(t *testing.T) {
 				t.Errorf("%s holds a secret or content", place)
 			}
 		}
-	}
-}
-
-// Promise: the endpoint survives a socket left by a killed agent, works below a
-// state folder whose path is too long for one, and is this user's alone.
-func TestEndpoint(t *testing.T) {
-	w := newWorld(t)
-	w.config.StateDir = filepath.Join(w.config.StateDir, strings.Repeat("long/", 30)+"state")
-	if path := socketPath(w.config.StateDir); len(path) > maxSocketPath || strings.HasPrefix(path, w.config.StateDir) {
-		t.Fatalf("socket at %s", path)
-	}
-	if _, err := FetchStatus(context.Background(), w.config.StateDir); !errors.Is(err, ErrNotRunning) {
-		t.Errorf("before the start: %v", err)
-	}
-	a := w.agent()
-	stop, err := a.serve()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := socketPath(w.config.StateDir)
-	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
-		t.Errorf("socket %v, %v", info, err)
-	}
-	if s, err := FetchStatus(context.Background(), w.config.StateDir); err != nil || s.Overall != Degraded || s.Reasons[0].ID != state.Starting {
-		t.Errorf("status %+v, %v", s, err)
-	}
-	if _, err := w.agent().serve(); !errors.Is(err, ErrRunning) {
-		t.Errorf("second endpoint: %v", err)
-	}
-	stop()
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("socket after the stop: %v", err)
-	}
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	defer os.Remove(path)
-	if _, err := FetchStatus(context.Background(), w.config.StateDir); err == nil || errors.Is(err, ErrNotRunning) {
-		t.Errorf("a file in the socket's place: %v", err)
 	}
 }

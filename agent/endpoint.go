@@ -2,18 +2,13 @@ package agent
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 )
@@ -24,42 +19,21 @@ var ErrRunning = errors.New("another agent is running with this state folder")
 // ErrNotRunning reports that no agent answers for the state folder.
 var ErrNotRunning = errors.New("the agent is not running")
 
-// maxSocketPath is the shortest limit of the systems (macOS: 104 with the final
-// zero).
-const maxSocketPath = 103
-
 const maxStatus = 4 << 20
 
-// socketPath is where the agent of the state folder listens. A path too long for a
-// socket gives way to one in the system's folder for temporary files, whose owner
-// is checked before it is believed.
-func socketPath(stateDir string) string {
-	path := filepath.Join(stateDir, socketFile)
-	if len(path) <= maxSocketPath {
-		return path
-	}
-	sum := sha256.Sum256([]byte(stateDir))
-	return filepath.Join(os.TempDir(), "tidemark-"+hex.EncodeToString(sum[:8])+".sock")
-}
+// The door to a running agent is a socket on Unix and a named pipe on Windows. Each
+// system has
+//
+//	listenLocal(stateDir)       opens it for the agent's user and the administrators
+//	dialLocal(ctx, stateDir)    knocks; ErrNotRunning when nobody is there, fs.ErrPermission
+//	                            when this user may not ask, and another error when what is
+//	                            there cannot be believed
 
 // serve answers GET /status until the function it returns is called.
 func (a *Agent) serve() (stop func(), err error) {
-	path := socketPath(a.config().StateDir)
-	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		conn.Close()
-		return nil, ErrRunning
-	}
-	// Nobody answers, so what is there was left by an agent that was killed.
-	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSocket != 0 {
-		os.Remove(path)
-	}
-	ln, err := net.Listen("unix", path)
+	ln, err := listenLocal(a.config().StateDir)
 	if err != nil {
-		return nil, fmt.Errorf("listen for status: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		ln.Close()
-		return nil, fmt.Errorf("listen for status: %w", err)
+		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
@@ -73,7 +47,7 @@ func (a *Agent) serve() (stop func(), err error) {
 	var wg sync.WaitGroup
 	wg.Go(func() { srv.Serve(ln) })
 	return func() {
-		srv.Close() // removes the socket too
+		srv.Close() // and with it the door
 		wg.Wait()
 	}, nil
 }
@@ -81,21 +55,13 @@ func (a *Agent) serve() (stop func(), err error) {
 // FetchStatus asks the agent of the state folder how it is. ErrNotRunning means
 // that none answers; fs.ErrPermission that this user may not ask.
 func FetchStatus(ctx context.Context, stateDir string) (*Status, error) {
-	path := socketPath(stateDir)
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNotRunning
-	}
+	conn, err := dialLocal(ctx, stateDir)
 	if err != nil {
-		return nil, fmt.Errorf("ask agent: %w", err)
+		return nil, err
 	}
-	if err := trustedSocket(info); err != nil {
-		return nil, fmt.Errorf("ask agent: %s: %w", path, err)
-	}
+	defer conn.Close()
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		},
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 		DisableKeepAlives: true,
 	}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent/status", nil)
@@ -103,10 +69,7 @@ func FetchStatus(ctx context.Context, stateDir string) (*Status, error) {
 		return nil, fmt.Errorf("ask agent: %w", err)
 	}
 	resp, err := client.Do(req)
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("ask agent: %w", err)
-	case err != nil: // a socket that nobody listens on was left by a killed agent
+	if err != nil { // it ended a moment ago
 		return nil, ErrNotRunning
 	}
 	defer resp.Body.Close()

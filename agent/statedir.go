@@ -29,7 +29,6 @@ const (
 	keysFile       = "keys.json"
 	deviceKeysFile = "keys.sealed" // as the archive gave it
 	heartbeatFile  = "heartbeat"   // empty; its time is when the agent was last known to run
-	socketFile     = "agent.sock"
 )
 
 // ErrNotEnrolled reports that the state folder holds no enrolment for the archive
