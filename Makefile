@@ -28,6 +28,10 @@ test: simulator check ## all tests, with the race detector, the simulator's too
 	go test -race -timeout 60m ./...
 	cd simulator && go test -race -timeout 30m ./...
 
+.PHONY: test-windows
+test-windows: simulator ## the Windows programs under Wine 10, which it installs; REQUIRED=1 fails where it cannot
+	installer/windows/test.sh
+
 check: ## format, vet, staticcheck, tidy modules
 	@bad="$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go'))"; [ -z "$$bad" ] || { echo "not gofmt-ed: $$bad" >&2; exit 1; }
 	go vet ./...

@@ -3,6 +3,7 @@ package discover
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +110,9 @@ func TestPlaces(t *testing.T) {
 		{name: "Linux, early build", goos: "linux", account: "home/.local/share/weixin/data/db_storage/"},
 	}
 	for _, c := range tests {
+		if runtime.GOOS == "windows" && c.goos != "windows" {
+			continue // other systems' settings hold paths that are none here
+		}
 		t.Run(c.name, func(t *testing.T) {
 			dir := tempDir(t)
 			here := func(text string) string { return strings.ReplaceAll(text, "$DIR", dir) }
@@ -125,7 +129,7 @@ func TestPlaces(t *testing.T) {
 			}
 			m := machine{goos: c.goos, profiles: []profile{{home: filepath.Join(dir, "home"), own: true, windows: w}}}
 			found, problems := find(m, nil)
-			if len(found) != 1 || !strings.HasPrefix(filepath.Join(dir, c.account), found[0].Path+"/") || found[0].OS != c.goos {
+			if len(found) != 1 || !strings.HasPrefix(filepath.Join(dir, c.account), found[0].Path+string(filepath.Separator)) || found[0].OS != c.goos {
 				t.Errorf("found %+v", found)
 			}
 			if c.problem == "" && len(problems) > 0 || c.problem != "" && (len(problems) != 1 || !strings.Contains(problems[0].Err.Error(), c.problem)) {

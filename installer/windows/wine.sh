@@ -22,7 +22,7 @@ install() {
   [ "$(id -u)" = 0 ] || skip "the Windows tests install Wine 10 and need root for it"
   unshare --mount true 2>/dev/null || skip "this machine does not allow mounts (unshare --mount)"
   [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || skip "Wine for x64 programs is had from Debian on amd64 only"
-  [ ! -x "$root/usr/bin/wine" ] || return 0
+  [ ! -d "$root/usr/lib/wine" ] || return 0
   command -v mmdebstrap >/dev/null || { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap debian-archive-keyring >/dev/null; }
   mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | grep -m1 '/debian/\?$' || echo http://deb.debian.org/debian)
   mkdir -p "$cache"
@@ -47,9 +47,11 @@ inside() {
 case "${1:?wine.sh: a program is needed}" in
 setup)
   install
-  [ -d "$WINEPREFIX" ] || { mkdir -p "$WINEPREFIX"; (inside wine wineboot --init); }
-  # Without this, Wine stops the services when the last program ends.
-  (inside wineserver -p) || true ;;
+  new=; [ -d "$WINEPREFIX" ] || { mkdir -p "$WINEPREFIX"; new=yes; }
+  # A server that stays, before anything starts one that does not: without it, Wine ends
+  # the services when the last program ends.
+  (inside wineserver -p) || true
+  [ -z "$new" ] || (inside wine wineboot --init) ;;
 stop) (inside wineserver -k) || true ;;
 *) inside wine "$@" ;;
 esac

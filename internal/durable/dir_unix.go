@@ -19,3 +19,7 @@ func SyncDir(dir string) error {
 	}
 	return nil
 }
+
+func setMode(f *os.File, perm os.FileMode) error { return f.Chmod(perm) }
+
+func rename(from, to string) error { return os.Rename(from, to) }

@@ -37,7 +37,7 @@ func WriteFile(name string, data []byte, perm os.FileMode) error {
 		return named(name, err)
 	}
 	if err = fill(f, data, perm); err == nil {
-		err = os.Rename(f.Name(), name)
+		err = rename(f.Name(), name)
 	}
 	if err != nil {
 		os.Remove(f.Name())
@@ -74,7 +74,7 @@ func PlaceAll(files []File, perm os.FileMode) error {
 	err := g.Wait()
 	for _, f := range files {
 		if err == nil {
-			err = named(f.Name, os.Rename(f.Name+tempSuffix, f.Name))
+			err = named(f.Name, rename(f.Name+tempSuffix, f.Name))
 		}
 		if err != nil {
 			os.Remove(f.Name + tempSuffix)
@@ -111,7 +111,7 @@ func fill(f *os.File, data []byte, perm os.FileMode) error {
 		if _, err := f.Write(data); err != nil {
 			return err
 		}
-		if err := f.Chmod(perm); err != nil {
+		if err := setMode(f, perm); err != nil {
 			return err
 		}
 		return Sync(f)
