@@ -6,11 +6,23 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"tidemark/agent/config"
 )
 
 // ErrOthersFolder reports a state folder that another user owns, who could read and
 // replace the device's identity and keys.
 var ErrOthersFolder = errors.New("the state folder belongs to another user")
+
+// GuardStateDir is what the service does first with its state folder, for whoever
+// installs it.
+func GuardStateDir(c *config.Config) error {
+	if err := MakeStateDir(c); err != nil {
+		return err
+	}
+	_, err := guardStateDir(c.StateDir)
+	return err
+}
 
 // guardStateDir makes sure that nobody else may enter the state folder. repaired says
 // that somebody could until now.
@@ -22,10 +34,10 @@ func guardStateDir(dir string) (repaired bool, err error) {
 	if !info.IsDir() {
 		return false, fmt.Errorf("the state folder %s is no folder", dir)
 	}
-	if err = ownFolder(info); err == nil || errors.Is(err, ErrOthersFolder) {
+	if err = ownFolder(dir, info); err == nil || errors.Is(err, ErrOthersFolder) {
 		return false, err
 	}
-	if err := os.Chmod(dir, 0o700); err != nil {
+	if err := closeFolder(dir); err != nil {
 		return false, fmt.Errorf("close the state folder to others: %w", err)
 	}
 	return true, nil

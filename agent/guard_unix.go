@@ -15,7 +15,7 @@ var errOpenFolder = errors.New("other users may enter it")
 
 // ownFolder checks that the folder is this user's and nobody else's. Root's is taken
 // for a service that has a user of its own.
-func ownFolder(info fs.FileInfo) error {
+func ownFolder(_ string, info fs.FileInfo) error {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && int(s.Uid) != os.Geteuid() {
 		return fmt.Errorf("%w (number %d)", ErrOthersFolder, s.Uid)
 	}
@@ -24,3 +24,6 @@ func ownFolder(info fs.FileInfo) error {
 	}
 	return nil
 }
+
+// closeFolder shuts others out.
+func closeFolder(dir string) error { return os.Chmod(dir, 0o700) }

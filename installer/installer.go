@@ -9,7 +9,6 @@
 package installer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -156,40 +155,3 @@ func (idle) Stop(service.Service) error  { return nil }
 
 // ErrStopped is the context's cause when the system's service manager ends Run.
 var ErrStopped = errors.New("stopped by the service manager")
-
-// program adapts a run function to the library: Start must return at once, Stop
-// must wait until the work has ended.
-type program struct {
-	run    func(context.Context) error
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	done   chan struct{}
-	err    error  // valid once done is closed
-	exited func() // called when run returns by itself
-}
-
-func newProgram(ctx context.Context, run func(context.Context) error, exited func()) *program {
-	p := &program{run: run, done: make(chan struct{}), exited: exited}
-	p.ctx, p.cancel = context.WithCancelCause(ctx)
-	return p
-}
-
-func (p *program) Start(service.Service) error {
-	go func() {
-		p.err = p.run(p.ctx)
-		close(p.done)
-		if p.ctx.Err() == nil { // not asked to stop: the manager must learn of it
-			p.exited()
-		}
-	}()
-	return nil
-}
-
-func (p *program) Stop(service.Service) error {
-	p.cancel(ErrStopped)
-	<-p.done
-	return p.err
-}
-
-// Shutdown is what Windows says when the machine goes down, beside Stop.
-func (p *program) Shutdown(s service.Service) error { return p.Stop(s) }

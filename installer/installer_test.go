@@ -1,8 +1,6 @@
 package installer
 
 import (
-	"context"
-	"errors"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -103,41 +101,4 @@ func TestScriptsParse(t *testing.T) {
 			t.Errorf("%s: %s", script, out)
 		}
 	}
-}
-
-// Promise: stopping the service ends the work's context, for a reason that can be
-// told, and returns only when the work has ended, with its error; Shutdown is the
-// same.
-func TestProgramStops(t *testing.T) {
-	failed := errors.New("failed")
-	for name, stop := range map[string]func(*program) error{
-		"stop":     func(p *program) error { return p.Stop(nil) },
-		"shutdown": func(p *program) error { return p.Shutdown(nil) },
-	} {
-		ended := false
-		p := newProgram(context.Background(), func(ctx context.Context) error {
-			<-ctx.Done()
-			if !errors.Is(context.Cause(ctx), ErrStopped) {
-				t.Errorf("%s: cause %v", name, context.Cause(ctx))
-			}
-			ended = true
-			return failed
-		}, func() { t.Errorf("%s: taken for an exit by itself", name) })
-		if err := p.Start(nil); err != nil {
-			t.Fatal(err)
-		}
-		if err := stop(p); !errors.Is(err, failed) || !ended {
-			t.Errorf("%s: %v, ended %t", name, err, ended)
-		}
-	}
-}
-
-// Promise: a program that ends without being asked is told to the manager.
-func TestProgramEndsByItself(t *testing.T) {
-	told := make(chan struct{})
-	p := newProgram(context.Background(), func(context.Context) error { return errors.New("crash") }, func() { close(told) })
-	if err := p.Start(nil); err != nil {
-		t.Fatal(err)
-	}
-	<-told
 }

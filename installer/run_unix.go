@@ -5,6 +5,7 @@ package installer
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"runtime"
@@ -13,7 +14,9 @@ import (
 // Run runs the agent as the service manager wants it. systemd and launchd want an
 // ordinary program in the foreground that ends on SIGTERM, which the caller's
 // context follows.
-func Run(ctx context.Context, run func(context.Context) error) error { return run(ctx) }
+func Run(ctx context.Context, _ *slog.Logger, run func(context.Context) error) error {
+	return run(ctx)
+}
 
 // Ready tells the service manager that the start has succeeded, if it is one that
 // wants to know: systemd, which names a socket for it.

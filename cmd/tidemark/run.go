@@ -26,7 +26,8 @@ func (a *app) runCommand() *cobra.Command {
 			}
 			ctx, stop := signalled(cmd.Context())
 			defer stop()
-			return installer.Run(ctx, func(ctx context.Context) error { return a.runAgent(ctx, c, cmd.ErrOrStderr()) })
+			log := logger(c.LogFormat, c.LogLevel, cmd.ErrOrStderr()) // of the service itself; the agent's follows the settings
+			return installer.Run(ctx, log, func(ctx context.Context) error { return a.runAgent(ctx, c, cmd.ErrOrStderr()) })
 		}),
 	}
 }

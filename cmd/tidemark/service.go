@@ -41,7 +41,7 @@ func (a *app) serviceCommand() *cobra.Command {
 			}),
 		})
 	}
-	cmd.AddCommand(a.uninstallCommand(), a.settleCommand(), &cobra.Command{
+	cmd.AddCommand(a.uninstallCommand(), a.settleCommand(), a.serviceConfigureCommand(), &cobra.Command{
 		Use: "status", Short: "Whether the service runs; ends with 1 if not", Args: cobra.NoArgs,
 		RunE: a.work(func(cmd *cobra.Command, _ []string) error {
 			s, err := a.service()
