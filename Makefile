@@ -40,13 +40,16 @@ check: ## format, vet, staticcheck, tidy modules
 	go mod tidy -diff
 	cd simulator && go mod tidy -diff
 
-cross: ## both programs for all six targets, without cgo, into bin/dist/
+cross: bin/tools/go-winres ## both programs for all six targets, without cgo, into bin/dist/
 	$(DIST) binaries
 
 bin/tools/nfpm:
 	GOBIN=$(CURDIR)/bin/tools go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 
-dist: bin/tools/nfpm ## what is published, into dist/: packages, archives, checksums, lists of components
+bin/tools/go-winres:
+	GOBIN=$(CURDIR)/bin/tools go install github.com/tc-hib/go-winres@v0.3.3
+
+dist: bin/tools/nfpm bin/tools/go-winres ## what is published, into dist/: packages, archives, checksums, lists of components
 	rm -rf dist
 	$(DIST) binaries
 	$(DIST) packages

@@ -65,10 +65,10 @@ func (w *windows) gone(paths ...string) {
 	}
 }
 
-// copyProgram puts tidemark.exe where the package would, built as it is released.
-func (w *windows) copyProgram() {
+// program builds tidemark.exe as it is released.
+func (w *windows) program(version, file string) {
 	w.t.Helper()
-	cmd := exec.Command("go", "build", "-o", w.here(windowsProgram), "tidemark/cmd/tidemark")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X main.version="+version, "-o", file, "tidemark/cmd/tidemark")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=windows")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		w.t.Fatalf("build tidemark.exe: %v\n%s", err, out)
@@ -150,7 +150,7 @@ func TestWindowsService(t *testing.T) {
 	w := newWindows(t)
 	const state = `C:\ProgramData\Tidemark`
 	w.gone(state, `C:\聊天`, `C:\WeChatData`)
-	w.copyProgram()
+	w.program("1.0.0", w.here(windowsProgram))
 	four, three := w.client(simtest.V4, `C:\聊天`), w.client(simtest.W3, `C:\WeChatData`)
 	w.put(`C:\users\root\AppData\Roaming\Tencent\xwechat\config\d1.ini`, `C:\聊天`)
 	if _, e, code := w.call("reg", "add", `HKCU\Software\Tencent\WeChat`, "/v", "FileSavePath", "/d", `C:\WeChatData`, "/f"); code != 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,7 +28,12 @@ func (r *release) file(t target, program string) string {
 }
 
 // binaries builds every program for every target.
-func (r *release) binaries() error {
+func (r *release) binaries() (err error) {
+	remove, err := r.resources()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
 	flags := fmt.Sprintf("-s -w -buildid= -X main.version=%s", r.version)
 	for _, t := range r.targets {
 		dir := r.dir(t)

@@ -1,7 +1,7 @@
 // Command dist builds what is published, each step from what the one before left:
 //
 //	dist binaries   both programs for all six targets, into bin/dist/OS_ARCH/
-//	dist packages   deb, rpm, the macOS .pkg and the archives, into dist/
+//	dist packages   deb, rpm, the macOS .pkg, MSI and the archives, into dist/
 //	dist sums       the lists of components (SBOM) and SHA256SUMS, into dist/
 //
 // "make dist" runs them. VERSION names the release and SOURCE_DATE_EPOCH is the time

@@ -10,7 +10,7 @@ import (
 	"tidemark/installer/macpkg"
 )
 
-// packages makes everything from the programs that needs no other tool than nfpm.
+// packages makes everything from the programs; it needs nfpm, wixl and msibuild.
 func (r *release) packages() error {
 	if err := os.MkdirAll(r.out, 0o755); err != nil {
 		return err
@@ -23,6 +23,11 @@ func (r *release) packages() error {
 		}
 		if t.os == "linux" {
 			if err := r.linux(t.arch); err != nil {
+				return err
+			}
+		}
+		if t.os == "windows" {
+			if err := r.windows(t); err != nil {
 				return err
 			}
 		}

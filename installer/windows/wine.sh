@@ -50,8 +50,8 @@ setup)
   new=; [ -d "$WINEPREFIX" ] || { mkdir -p "$WINEPREFIX"; new=yes; }
   # A server that stays, before anything starts one that does not: without it, Wine ends
   # the services when the last program ends.
-  (inside wineserver -p) || true
-  [ -z "$new" ] || (inside wine wineboot --init) ;;
+  (inside wineserver -p) >/dev/null 2>&1 || true
+  [ -z "$new" ] || (inside wine wineboot --init) >/dev/null 2>&1 ;;
 stop) (inside wineserver -k) || true ;;
 *) inside wine "$@" ;;
 esac
