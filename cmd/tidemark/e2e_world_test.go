@@ -23,18 +23,22 @@ import (
 // SQLCipher, HTTP on loopback between them.
 
 // programs builds both programs once, the way they are released.
-var programs = sync.OnceValues(func() (string, error) {
+var programs = sync.OnceValues(func() (string, error) { return build() })
+
+// build builds both programs into a folder.
+func build(flags ...string) (string, error) {
 	dir, err := os.MkdirTemp("", "tidemark-e2e-")
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "tidemark/cmd/tidemark", "tidemark/cmd/tidemark-archive")
+	args := append([]string{"build", "-o", dir + string(filepath.Separator)}, flags...)
+	cmd := exec.Command("go", append(args, "tidemark/cmd/tidemark", "tidemark/cmd/tidemark-archive")...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the programs: %w\n%s", err, out)
 	}
 	return dir, nil
-})
+}
 
 // site is one archive and one laptop with a simulated client.
 type site struct {
@@ -130,8 +134,14 @@ func (l *lockedBuffer) String() string {
 
 func (s *site) start(program string, args ...string) *process {
 	s.t.Helper()
-	p := &process{cmd: exec.Command(filepath.Join(s.bin, program), args...), done: make(chan struct{}), log: &lockedBuffer{}}
-	p.cmd.Env, p.cmd.Stderr = s.env(), p.log
+	return s.launch(exec.Command(filepath.Join(s.bin, program), args...))
+}
+
+// launch starts a program that ends with the test at the latest.
+func (s *site) launch(cmd *exec.Cmd) *process {
+	s.t.Helper()
+	p := &process{cmd: cmd, done: make(chan struct{}), log: &lockedBuffer{}}
+	p.cmd.Env, p.cmd.Stderr = append(s.env(), cmd.Env...), p.log
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

@@ -11,15 +11,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"tidemark/agent/limits"
 )
 
 // version is set by the linker for a release.
 var version = ""
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+// dumps is why a crash of this process could leave a dump of its memory.
+var dumps error
+
+func main() {
+	dumps = limits.NoDumps()
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+func warnOfDumps(log *slog.Logger) {
+	if dumps != nil {
+		log.Warn("a crash of the agent could leave a dump of its memory", "err", dumps)
+	}
+}
 
 // run is the whole program, as tests call it.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {

@@ -38,8 +38,10 @@ func (a *app) runAgent(ctx context.Context, c *config.Config, stderr io.Writer) 
 	for {
 		level := new(slog.LevelVar)
 		level.Set(c.LogLevel)
+		log := logger(c.LogFormat, level, stderr)
+		warnOfDumps(log)
 		ag := agent.New(agent.Options{
-			Config: c, Version: buildVersion(), Logger: logger(c.LogFormat, level, stderr),
+			Config: c, Version: buildVersion(), Now: clock(), Logger: log,
 			Reload: func() (*config.Config, error) {
 				next, _, err := a.load()
 				return next, err
@@ -71,7 +73,7 @@ acknowledged everything. It cannot run beside the service.`,
 			ctx, stop := signalled(cmd.Context())
 			defer stop()
 			log := logger(c.LogFormat, c.LogLevel, cmd.ErrOrStderr())
-			s, err := agent.New(agent.Options{Config: c, Version: buildVersion(), Logger: log}).Once(ctx)
+			s, err := agent.New(agent.Options{Config: c, Version: buildVersion(), Now: clock(), Logger: log}).Once(ctx)
 			if s != nil {
 				err = errors.Join(err, s.WriteSummary(cmd.OutOrStdout()))
 			}
