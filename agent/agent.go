@@ -37,6 +37,7 @@ import (
 
 	"tidemark/agent/config"
 	"tidemark/agent/events"
+	"tidemark/agent/limits"
 	"tidemark/collector"
 	"tidemark/collector/keys"
 	"tidemark/internal/state"
@@ -170,12 +171,19 @@ func (a *Agent) open(e *enrolment) (*pipeline, error) {
 		return nil, err
 	}
 	p.disclosed = newDisclosed(c, e.archive.Name())
+	budget := limits.Memory(c.MaxMemory)
+	budget.Apply()
+	var pace collector.Pace
+	if cpu := limits.NewCPU(c.MaxCPU); cpu != nil {
+		pace = cpu
+	}
 	p.source, err = a.newSource(collector.Options{
 		Device: e.identity.ID(), Secret: e.identity.Secret("collector digests"), Spool: p.spool, Keys: p.ring,
 		Find: p.disclosed.find, Held: p.disclosed.held,
 		ImageKeys: imageKeys(p.ring), Media: c.Media,
 		ScopeChanged: func() { a.vitals.occurred(state.ScopeChanged) },
 		Scope:        c.Scope, History: c.History, Poll: c.Poll, Logger: a.log.With("component", "collector"), Now: a.opts.Now,
+		Pace: pace, Workers: budget.Workers, Chunk: budget.Chunk,
 	})
 	if err == nil {
 		p.uploader, err = uploader.New(uploader.Options{

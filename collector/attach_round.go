@@ -128,6 +128,9 @@ func (r *round) files(f *findings) error {
 
 // file captures one file, or notes why not.
 func (r *round) file(f *findings, c media.Candidate) error {
+	if err := wait(r.ctx, r.at.c.opts.Pace); err != nil {
+		return err
+	}
 	file, err := r.a.files.Open(c.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it went in between

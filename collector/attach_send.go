@@ -112,7 +112,7 @@ func (r *round) capture(c *media.Content, s *sums) error {
 		}
 	}
 	for off := from; off < c.Size; off += pieceSize {
-		if err := errors.Join(r.ctx.Err(), r.at.roomy()); err != nil {
+		if err := errors.Join(wait(r.ctx, r.at.c.opts.Pace), r.at.roomy()); err != nil {
 			return err
 		}
 		if err := r.piece(c, s, off); err != nil {

@@ -89,6 +89,8 @@ type Options struct {
 
 	Poll    time.Duration // reconciliation; 0 means 10 s
 	Workers int           // goroutines that read history; 0 means one more than there are cores
+	Chunk   int           // bytes of records that each holds at a time, about; 0 means 12 MiB
+	Pace    Pace          // of reading history and files; nil means as fast as it goes
 	Logger  *slog.Logger  // nil discards
 	Now     func() time.Time
 }
@@ -126,6 +128,12 @@ func New(o Options) (*Collector, error) {
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0) + 1 // one waits for the spool while the others compute
+	}
+	if o.Chunk <= 0 {
+		o.Chunk = chunkBytes
+	}
+	if o.Pace == nil {
+		o.Pace = unpaced{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

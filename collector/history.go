@@ -19,7 +19,7 @@ import (
 const (
 	chunkRows    = 8192
 	chunkRowsMin = 64
-	chunkBytes   = 12 << 20 // of NDJSON, checked between rows' tables
+	chunkBytes   = 12 << 20 // of NDJSON, checked between rows' tables; Options.Chunk is another figure
 	moves        = 200      // chunks in a row that may move before the database counts as moving
 )
 
@@ -44,7 +44,10 @@ func (s *shard) history(ctx context.Context, found *batch) error {
 		})
 	}
 	for range s.a.c.opts.Workers {
-		g.Go(func() error { return s.historyWorker(gctx, q) })
+		g.Go(func() error {
+			defer lowPriority()()
+			return s.historyWorker(gctx, q)
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -82,9 +85,13 @@ func (q *queue) put(w []work) {
 }
 
 func (s *shard) historyWorker(ctx context.Context, q *queue) error {
-	rows, moved := int64(chunkRows), 0
+	most := max(int64(chunkRows)*int64(s.a.c.opts.Chunk)/chunkBytes, chunkRowsMin)
+	rows, moved := most, 0
 	var ndjson []byte
 	for {
+		if err := wait(ctx, s.a.c.opts.Pace); err != nil {
+			return err
+		}
 		mine := q.take(rows)
 		if len(mine) == 0 {
 			return ctx.Err()
@@ -98,7 +105,7 @@ func (s *shard) historyWorker(ctx context.Context, q *queue) error {
 			remaining := rows
 			defer r.tellBefore()
 			for i, w := range mine {
-				if remaining <= 0 || len(b.ndjson) > chunkBytes {
+				if remaining <= 0 || len(b.ndjson) > s.a.c.opts.Chunk {
 					left = append(left, mine[i:]...)
 					return nil
 				}
@@ -145,7 +152,7 @@ func (s *shard) historyWorker(ctx context.Context, q *queue) error {
 		if err != nil {
 			return err
 		}
-		moved, rows = 0, min(rows+rows/2, chunkRows)
+		moved, rows = 0, min(rows+rows/2, most)
 		q.put(left)
 	}
 }

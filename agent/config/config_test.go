@@ -87,6 +87,7 @@ keys:
   - {source: file, path: '`+abs("/etc/tidemark/keys.json")+`'}
   - {source: exec, command: ['`+abs("/usr/local/bin/key-helper")+`', --quiet]}
 spool: {max_bytes: 500MiB, min_free: 3GiB}
+limits: {memory: 512MiB, cpu: 25%}
 removal: {undelivered: keep, wait: 2m}
 secrets: system
 metrics: {listen: '0.0.0.0:9477', remote: true, textfile: '`+abs("/var/lib/m.prom")+`'}
@@ -100,7 +101,7 @@ log: {level: debug, format: json}
 	if c.ArchiveURL != "https://archive.example.com" || c.ArchiveKey != key || c.StateDir != abs("/var/lib/other") ||
 		c.Sources[0] != abs("/srv/wechat") || c.Scope.Accounts.Exclude[0] != "wxid_boss" || c.Scope.Conversations.Include[1] != "kind:room" ||
 		c.History.Since.Format(time.DateOnly) != "2026-01-01" || c.Poll != 500*time.Millisecond || len(c.Keys) != 2 || c.Keys[1].Command[1] != "--quiet" ||
-		c.Token != "tmt1secret" || c.TokenFile != abs("/run/token") || c.Proxy != "http://anna:secret@proxy:3128" || c.MaxRate != 250<<10 || c.SpoolMaxBytes != 500<<20 || c.SpoolMinFree != 3<<30 || c.LogLevel.String() != "DEBUG" || c.LogFormat != "json" || c.Secrets != "system" {
+		c.Token != "tmt1secret" || c.TokenFile != abs("/run/token") || c.Proxy != "http://anna:secret@proxy:3128" || c.MaxRate != 250<<10 || c.SpoolMaxBytes != 500<<20 || c.SpoolMinFree != 3<<30 || c.MaxMemory != 512<<20 || c.MaxCPU != 25 || c.LogLevel.String() != "DEBUG" || c.LogFormat != "json" || c.Secrets != "system" {
 		t.Errorf("%+v", c)
 	}
 	if want := (Metrics{"0.0.0.0:9477", true, abs("/var/lib/m.prom")}); c.Metrics != want {

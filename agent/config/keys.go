@@ -32,6 +32,8 @@ type Config struct {
 	Notice        disclosure.Notice
 	SpoolMaxBytes int64
 	SpoolMinFree  int64
+	MaxMemory     int64  // bytes, 0 for no limit
+	MaxCPU        int    // per cent of one core, 0 for no limit
 	Secrets       string // auto, file or system
 	Metrics       Metrics
 	Health        Health
@@ -51,7 +53,7 @@ type KeySource struct {
 
 // Keys lists every setting, in the order of the manual.
 func Keys() []Key {
-	return slices.Concat(archiveKeys(), captureKeys(), mediaKeys(), noticeKeys(), machineKeys(), healthKeys())
+	return slices.Concat(archiveKeys(), captureKeys(), mediaKeys(), noticeKeys(), limitKeys(), machineKeys(), healthKeys())
 }
 
 func archiveKeys() []Key {

@@ -25,9 +25,9 @@ import (
 	"tidemark/uploader"
 )
 
-// laptop is one agent of the simulated fleet: the real spool and uploader, and records
+// fleetLaptop is one agent of the simulated fleet: the real spool and uploader, and records
 // made here in place of a collector.
-type laptop struct {
+type fleetLaptop struct {
 	id       *seal.Identity
 	spool    *spool.Spool
 	uploader *uploader.Uploader
@@ -55,11 +55,11 @@ func (q *laptopQueue) AckAll(notes [][]byte) ([]*seal.Receipt, error) {
 
 type laptopQueue struct {
 	*spool.Spool
-	l *laptop
+	l *fleetLaptop
 }
 
 // capture keeps one message in the laptop's spool.
-func (l *laptop) capture(ctx context.Context, n int64) error {
+func (l *fleetLaptop) capture(ctx context.Context, n int64) error {
 	text := fmt.Sprintf("message %d of this laptop, as long as people write them in a chat about their work", n)
 	r := record.Record{
 		V: record.Version, Kind: record.KindMessage, ID: record.MessageID("wxid_fleet", "c@chatroom", l.id.ID().String()+strconv.FormatInt(n, 10)),
@@ -74,7 +74,7 @@ func (l *laptop) capture(ctx context.Context, n int64) error {
 	return l.spool.Append(ctx, seal.Messages, spool.Records{NDJSON: append(r.AppendJSON(nil), '\n'), Count: 1})
 }
 
-func (l *laptop) waiting() int {
+func (l *fleetLaptop) waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.waits)
@@ -102,7 +102,7 @@ func (b *bench) fleet() {
 
 	ctx, stop := context.WithCancel(b.t.Context())
 	defer stop()
-	laptops := make([]*laptop, n)
+	laptops := make([]*fleetLaptop, n)
 	begun := time.Now()
 	var g errgroup.Group
 	g.SetLimit(64)
@@ -140,7 +140,7 @@ func (b *bench) fleet() {
 	}
 	drained := func(within time.Duration) time.Duration {
 		begun := time.Now()
-		for time.Since(begun) < within && slices.ContainsFunc(laptops, func(l *laptop) bool { return l.waiting() > 0 }) {
+		for time.Since(begun) < within && slices.ContainsFunc(laptops, func(l *fleetLaptop) bool { return l.waiting() > 0 }) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		return time.Since(begun)
@@ -197,8 +197,8 @@ func (b *bench) fleet() {
 }
 
 // laptop enrols one, asking again for as long as the archive says that it is busy.
-func (b *bench) laptop(ctx context.Context, s *site, archive *seal.Archive, token string, i int) (*laptop, error) {
-	l := &laptop{id: seal.NewIdentity(), waits: map[uint64]time.Time{}}
+func (b *bench) laptop(ctx context.Context, s *site, archive *seal.Archive, token string, i int) (*fleetLaptop, error) {
+	l := &fleetLaptop{id: seal.NewIdentity(), waits: map[uint64]time.Time{}}
 	var err error
 	if l.remote, err = uploader.NewRemote("http://"+s.addr, "bench", nil); err != nil {
 		return nil, err
