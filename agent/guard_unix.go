@@ -27,3 +27,6 @@ func ownFolder(_ string, info fs.FileInfo) error {
 
 // closeFolder shuts others out.
 func closeFolder(dir string) error { return os.Chmod(dir, 0o700) }
+
+// removable checks what Purge deletes.
+func removable(dir string, info fs.FileInfo) error { return ownFolder(dir, info) }

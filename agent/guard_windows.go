@@ -67,6 +67,15 @@ func own(dir string) error {
 	return nil
 }
 
+// removable checks what Purge deletes. A list that lets others in is no reason to keep
+// it: there are file systems that keep no lists.
+func removable(stateDir string, info fs.FileInfo) error {
+	if err := ownFolder(stateDir, info); err != nil && !errors.Is(err, errOpenFolder) {
+		return err
+	}
+	return nil
+}
+
 // closeFolder gives the folders to the administrators. What belongs to somebody else is
 // left alone: what is in it could be theirs too. A user's own agent, in a folder of the
 // user's, changes nothing.

@@ -199,7 +199,7 @@ func Purge(c *config.Config) error {
 		err = errors.New("it is no folder")
 	}
 	if err == nil {
-		err = ownFolder(c.StateDir, info)
+		err = removable(c.StateDir, info)
 	}
 	if err == nil {
 		err = os.RemoveAll(c.StateDir)

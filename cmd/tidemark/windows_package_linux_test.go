@@ -61,7 +61,7 @@ func (w *windows) running(version string) (device string) {
 func TestWindowsPackage(t *testing.T) {
 	w := newWindows(t)
 	const data, folder, account = `C:\ProgramData\Tidemark`, `C:\微信`, "wxid_tide"
-	w.gone(data, folder, `C:\Program Files\Tidemark`)
+	w.gone(data, folder, `C:\Program Files\Tidemark`, `C:\聊天`, `C:\WeChatData`)
 	w.registry("delete", `HKLM\Software\Tidemark`, "/f")
 	w.registry("add", `HKLM\Software\Policies\Tidemark\keys`, "/v", "1", "/d", `{source: file, path: 'C:\微信\keys.json'}`, "/f")
 	w.put(`C:\users\root\AppData\Roaming\Tencent\xwechat\config\d1.ini`, folder)
@@ -100,8 +100,7 @@ func TestWindowsPackage(t *testing.T) {
 	if err := os.Remove(w.here(windowsProgram)); err != nil {
 		t.Fatal(err)
 	}
-	// Wine repairs by the product's code only.
-	w.installer("/fa", "{"+msi.ProductCode("1.1.0", "amd64")+"}")
+	w.installer("/i", second, "REINSTALL=ALL", "REINSTALLMODE=amus") // what /fa means, which Wine does not take
 	if settings := w.registry("query", `HKLM\Software\Tidemark`); !strings.Contains(settings, w.addr) {
 		t.Errorf("settings after the repair: %s", settings)
 	}

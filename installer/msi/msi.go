@@ -56,7 +56,7 @@ var actions = []struct {
 	{"KeepToken", "51", "ENROLL_TOKEN_FILE", "[KEPT_ENROLL_TOKEN_FILE]", "NOT ENROLL_TOKEN_FILE AND KEPT_ENROLL_TOKEN_FILE", 62},
 	{"Settle", installedProgram, "Program", "service settle", removal + ` AND NOT (PURGE="1")`, 1910},
 	{"Purge", installedProgram, "Program", "service settle --purge", removal + ` AND PURGE="1"`, 1911},
-	{"PurgeFolder", systemProgram, "TARGETDIR", `"[SystemFolder]cmd.exe" /c rd /s /q "[CommonAppDataFolder]Tidemark"`, removal + ` AND PURGE="1"`, 1912},
+	{"PurgeFolder", systemProgram, "TARGETDIR", `"[System64Folder]cmd.exe" /c rd /s /q "[CommonAppDataFolder]Tidemark"`, removal + ` AND PURGE="1"`, 1912},
 	{"Configure", installedProgram, "Program", "service configure", `NOT REMOVE~="ALL"`, 5810},
 }
 

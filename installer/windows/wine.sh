@@ -47,11 +47,15 @@ inside() {
 case "${1:?wine.sh: a program is needed}" in
 setup)
   install
-  new=; [ -d "$WINEPREFIX" ] || { mkdir -p "$WINEPREFIX"; new=yes; }
-  # A server that stays, before anything starts one that does not: without it, Wine ends
-  # the services when the last program ends.
+  if [ ! -d "$WINEPREFIX" ]; then
+    mkdir -p "$WINEPREFIX"
+    (inside wine wineboot --init) >/dev/null 2>&1
+    (inside wineserver -w) >/dev/null 2>&1 # two managers of services otherwise
+  fi
+  # A server that stays: without it, Wine ends the services when the last program ends.
   (inside wineserver -p) >/dev/null 2>&1 || true
-  [ -z "$new" ] || (inside wine wineboot --init) >/dev/null 2>&1 ;;
+  # The first program starts the system's own, which would keep its output open.
+  (inside wine cmd /c exit) >/dev/null 2>&1 ;;
 stop) (inside wineserver -k) || true ;;
 *) inside wine "$@" ;;
 esac
