@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"tidemark/installer/msi"
@@ -14,6 +15,9 @@ import (
 // Windows, which shows them and whose installer compares them. They are removed when
 // the programs are built: a later build by hand would carry a wrong version.
 func (r *release) resources() (remove func() error, err error) {
+	if !slices.ContainsFunc(r.targets, func(t target) bool { return t.os == "windows" }) {
+		return func() error { return nil }, nil
+	}
 	version, _, _ := strings.Cut(r.version, "+")
 	var written []string
 	remove = func() error {
