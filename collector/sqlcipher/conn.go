@@ -82,10 +82,11 @@ func (c *conn) start() error {
 //
 // A statement that was prepared before the schema was read prepares itself again when
 // it runs, and counts that: whatever made SQLite read the schema, this tells. probe
-// runs before anything else in a view and after all else.
-func (c *conn) finish() (sameSchema bool, err error) {
+// runs before anything else in a view and after all else. When the view did not start,
+// the schema could not be read, and is not to be read again for that.
+func (c *conn) finish(started bool) (sameSchema bool, err error) {
 	var errs []error
-	if !c.sql.GetAutocommit() {
+	if started && !c.sql.GetAutocommit() {
 		errs = append(errs, c.probe.Exec())
 		parses := c.probe.Status(sqlite3.STMTSTATUS_REPREPARE, false)
 		if sameSchema = parses == c.parses; !sameSchema {

@@ -56,7 +56,7 @@ func (db *DB) view(ctx context.Context, fn func(*View) error) error {
 		}
 		c.sql.SetInterrupt(context.Background())
 		if engineErr == nil {
-			finishErr = guard(func() (err error) { sameSchema, err = c.finish(); return err }, &engineErr)
+			finishErr = guard(func() (err error) { sameSchema, err = c.finish(startErr == nil); return err }, &engineErr)
 		}
 	}
 
