@@ -88,6 +88,7 @@ func (a *account) folder() string { return short(a.disc.Path) }
 func (a *account) open(file string) *database {
 	db, err := sqlcipher.Open(filepath.Join(a.disc.DBDir, filepath.FromSlash(file)), sqlcipher.Options{
 		Params: a.schema.Params, Keys: func([16]byte) []sqlcipher.Key { return a.keys }, Derived: a.c.derived, Logger: a.c.log,
+		Unseen: a.schema.Unseen,
 	})
 	if err != nil {
 		panic(err) // only for an empty path or parameter sets of our own making

@@ -36,6 +36,8 @@ type conn struct {
 func openConn(f *pageFile) (_ *conn, err error) {
 	name, release := theVFS().register(f)
 	defer release()
+	f.parsing = true
+	defer func() { f.parsing = false }()
 	ctx := sqlite3.WithMaxMemory(context.Background(), maxMemory)
 	c := &conn{file: f, parses: -1, stmts: make(map[string]*list.Element), recent: list.New()}
 	if c.sql, err = sqlite3.OpenContext(ctx, "file:"+name+"?vfs="+vfsName); err != nil {
@@ -70,6 +72,8 @@ func openConn(f *pageFile) (_ *conn, err error) {
 // start begins the read transaction: SQLite looks at page 1, drops from its cache
 // what the change counter says is old, and reads the schema if its version is another.
 func (c *conn) start() error {
+	c.file.parsing = true
+	defer func() { c.file.parsing = false }()
 	if err := c.begin.Exec(); err != nil {
 		return err
 	}

@@ -23,6 +23,11 @@ type Options struct {
 	// and must not call the DB. nil means there is no key.
 	Keys func(salt [16]byte) []Key
 
+	// Unseen says which indexes need not be known, by their tables and CREATE texts: a
+	// large schema without them is read many times faster. Queries then go without these
+	// indexes, and sqlite_schema may or may not list them. nil hides none.
+	Unseen func(table, sql string) bool
+
 	// Derived is where derived keys are kept; nil means a cache for this DB alone.
 	Derived *KeyCache
 
@@ -74,6 +79,7 @@ type DB struct {
 	path     string
 	params   []Params
 	keys     func([16]byte) []Key
+	unseen   func(table, sql string) bool
 	derived  *KeyCache
 	log      *slog.Logger
 	fs       filesystem
@@ -109,6 +115,7 @@ func Open(path string, opts Options) (*DB, error) {
 		path:    path,
 		params:  params,
 		keys:    opts.Keys,
+		unseen:  opts.Unseen,
 		derived: cmp.Or(opts.Derived, new(KeyCache)),
 		log:     cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)).With("db", path),
 		fs:      osFS{},

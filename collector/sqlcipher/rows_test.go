@@ -301,7 +301,7 @@ func TestRows(t *testing.T) {
 			w.send(0, sql)
 			w.wait()
 		}
-		db := openDB(t, path, Options{Params: []Params{params}, Keys: give(testKey(t))})
+		db := openDB(t, path, Options{Params: []Params{params}, Keys: give(testKey(t)), Unseen: func(string, string) bool { return true }})
 		defer db.Close()
 		m := &rowsMachine{writers: w, t: rt, db: db, committed: map[int]string{}, working: map[int]string{}}
 		step := func(t *rapid.T) { m.step(t, true) }

@@ -72,6 +72,9 @@ type pageFile struct {
 	scratch []byte // for reads of less than a page
 	change  uint32 // change counter shown to SQLite
 
+	unseen  func(table, sql string) bool // see Options; nil hides nothing
+	parsing bool                         // SQLite looks at the schema and at nothing else
+
 	tracing bool
 	trace   []uint32
 	leaf    uint32   // the last table leaf read while tracing
@@ -169,6 +172,9 @@ func (f *pageFile) ReadAt(p []byte, off int64) (int, error) {
 	if err := f.snap.readPage(f.dec, uint32(page), buf); err != nil {
 		clear(buf) // ciphertext, or another state's text
 		return 0, sqlite3.IOERR_DATA
+	}
+	if f.parsing && f.unseen != nil {
+		dropIndexes(buf, f.unseen)
 	}
 	if f.tracing {
 		switch buf[0] {

@@ -157,7 +157,7 @@ func (db *DB) acquire(s *snapshot) (*conn, error) {
 		}
 		return c, nil
 	}
-	f := new(pageFile)
+	f := &pageFile{unseen: db.unseen}
 	if err := f.bind(s, true); err != nil {
 		return nil, err
 	}

@@ -87,6 +87,14 @@ func (s *Schema) leads(sql string) bool {
 	return strings.EqualFold(strings.Trim(first, " \"`[]'"), s.columns[colTalker])
 }
 
+// Unseen says that an index is of no use to what is asked of a table: where each
+// conversation has a table, rows are found by their ids. Such indexes are most of what
+// the schema of an account with many conversations has.
+func (s *Schema) Unseen(table, _ string) bool {
+	_, ok := s.table(table)
+	return ok && !s.PerRow
+}
+
 func tableColumns(v *sqlcipher.View, table string) ([]string, error) {
 	stmt, _, err := v.Conn().Prepare("SELECT name FROM pragma_table_info(?)")
 	if err != nil {
