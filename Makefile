@@ -9,7 +9,7 @@ DIST    := VERSION="$(VERSION)" SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git 
 FUZZTIME ?= 10s
 export TIDEMARK_SIMULATOR := $(CURDIR)/bin/simulator
 
-.PHONY: help build simulator demo test check race cross dist dist-check test-systemd policy fuzz crash faults bench clean
+.PHONY: help build simulator demo test check race cross dist dist-check test-systemd policy fuzz crash faults failing bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ faults: build simulator ## the fault suite: 10,000 kill points and 1,000 power c
 	TIDEMARK_FAULTS=$(if $(SHORT),120,10000) go test -run '^TestFaultKill$$' -v -count 1 -timeout 12h ./cmd/tidemark
 	TIDEMARK_FAULTS=$(if $(SHORT),50,1000) go test -run '^TestFaultPowerCut$$' -v -count 1 -timeout 12h ./cmd/tidemark
 	go test -run '^TestFaultNetwork$$' -v -count 1 -timeout 1h ./cmd/tidemark
+
+failing: simulator ## the processor time of the agent in each failing state
+	TIDEMARK_FAILING=. go test -run '^TestFailingStatesAreQuiet$$' -v -count 1 -timeout 30m ./cmd/tidemark
 
 bench: build simulator ## the figures of docs/benchmarks.md; makes a 1 GB account in bin/bench once
 	TIDEMARK_BENCH=$(CURDIR)/bin/bench go test -run '^TestBench$$' -v -count 1 -timeout 60m ./cmd/tidemark

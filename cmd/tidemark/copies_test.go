@@ -64,12 +64,16 @@ func (s *site) finish() {
 
 // A laptop whose state folder is put back from yesterday's copy captures again what it
 // captured since, which are the same records; the archive keeps both histories of the
-// device and says so, and fresh messages flow.
+// device and says so, and fresh messages flow. What is lost is captured for the first
+// time after the server has numbered it: of what was captured before that only the lost
+// folder knew under which id (docs/reliability.md, Known).
 func TestRestoredLaptop(t *testing.T) {
 	s := begun(t)
 	s.copyTo("state", "yesterday")
+	before := s.ids()
+	s.world.Chat("--count", "30", "--rate", "0", "--recall", "0").Wait()
 	s.runAgent()
-	s.chat("30", s.agent)
+	s.wait("30 more messages are archived", func() bool { return s.ids() >= before+30 }, s.agent, s.archive)
 	s.stop(s.agent)
 	s.copyTo("yesterday", "state")
 	s.runAgent()
