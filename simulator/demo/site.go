@@ -197,11 +197,13 @@ func (s *site) refusePolicy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var settings []struct{ Key, Origin, Where string }
-	if err := json.Unmarshal([]byte(out), &settings); err != nil {
+	var config struct {
+		Settings []struct{ Key, Origin, Where string }
+	}
+	if err := json.Unmarshal([]byte(out), &config); err != nil {
 		return fmt.Errorf("read settings: %w", err)
 	}
-	for _, v := range settings {
+	for _, v := range config.Settings {
 		if v.Origin == "policy" {
 			return fmt.Errorf("start agent: this machine's managed policy sets %s (%s), so the demo would not be on its own here", v.Key, v.Where)
 		}
