@@ -88,7 +88,7 @@ func (r *release) mac() error {
 	if err != nil {
 		return err
 	}
-	notice, err := os.ReadFile("installer/packaging/macos/tidemark.notice.plist")
+	notice, err := os.ReadFile("installer/packaging/tidemark.notice.plist")
 	if err != nil {
 		return err
 	}
