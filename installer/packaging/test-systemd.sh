@@ -70,7 +70,16 @@ within() { # within SECONDS WHAT COMMAND...
 says() { grep -q "$1" "$work/out" || { cat "$work/out" >&2; fail "it does not say: $1"; }; }
 pid() { x systemctl show -p MainPID --value tidemark; }
 active() { [ "$(x systemctl is-active tidemark)" = active ]; }
-crash() { local was; was=$(pid); x sh -c "kill -9 $was"; within 30 "$1" restarted "$was"; }
+# Without a process the number is 0, which kill takes for the whole group of this script.
+crash() {
+  local was
+  within 60 "it has a process" has_process
+  was=$(pid)
+  case $was in '' | *[!0-9]* | 0) fail "it has lost its process" ;; esac
+  x sh -c "kill -9 $was"
+  within 30 "$1" restarted "$was"
+}
+has_process() { active && [ "$(pid)" -gt 0 ]; }
 restarted() { active && [ "$(pid)" != "$1" ]; }
 chat() { sh_ "setpriv --reuid alice --regid alice --clear-groups /pkg/simulator chat --root /home/alice/Documents/xwechat_files --oracle /home/alice/oracle --keys-out /home/alice/keys.json --recall 0 $*"; }
 compared() { sh_ "tidemark-archive records --dir /var/lib/tidemark-archive | /pkg/simulator compare --oracle /home/alice/oracle --records -"; }
