@@ -251,6 +251,11 @@ func (d *doctor) accounts(ctx context.Context) {
 		d.fail("keys", state.KeySource, err.Error(), "")
 		return
 	}
+	if ring, err := KeyRing(d.Config); err == nil { // else Accounts has failed
+		for _, p := range ring.Problems() {
+			d.fail("keys", state.KeySource, p.Error(), "")
+		}
+	}
 	for _, p := range problems {
 		d.fail("folders", state.NotSearchable, fmt.Sprintf("%s cannot be searched: %v", p.Path, p.Err), folderRemedy)
 	}

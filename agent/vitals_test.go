@@ -180,6 +180,7 @@ func TestTellStates(t *testing.T) {
 }
 
 // Promise: a user is named by the profile that an account's folder is in.
+// The superuser's, on every Linux, is beside the others'.
 func TestUserOf(t *testing.T) {
 	for path, want := range map[string]string{
 		"/home/li/Documents/xwechat_files/a": "li", "/Users/li/Library/x": "li", `C:\Users\Li Lei\Documents\WeChat Files\a`: "Li Lei",
